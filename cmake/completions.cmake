@@ -1,0 +1,13 @@
+# Runs at installation: asks the binary for the completions of each shell and writes them where that shell looks.
+set(places bash bash-completion/completions/runbook zsh zsh/site-functions/_runbook fish fish/vendor_completions.d/runbook.fish)
+while(places)
+  list(POP_FRONT places shell file)
+  execute_process(COMMAND ${runbook_binary} completion ${shell} OUTPUT_VARIABLE text RESULT_VARIABLE status ERROR_QUIET)
+  if(NOT status EQUAL 0)
+    message(STATUS "No completions for ${shell}: this runbook writes none")
+    continue()
+  endif()
+  set(path "$ENV{DESTDIR}${CMAKE_INSTALL_PREFIX}/${runbook_datadir}/${file}")
+  message(STATUS "Installing: ${path}")
+  file(WRITE ${path} "${text}")
+endwhile()
