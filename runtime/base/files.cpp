@@ -1,0 +1,204 @@
+#include "runtime/base/files.h"
+
+#include "runtime/base/error.h"
+#include "runtime/base/text.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <fcntl.h>
+#include <filesystem>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace runbook::files {
+namespace {
+
+namespace fs = std::filesystem;
+
+[[noreturn]] void fail(const std::string& path, int error) {
+    throw Error("fs", fmt::format("{}: {}", path, text::lower(std::strerror(error))));
+}
+
+struct File {
+    int fd;
+    File(const std::string& path, int flags, mode_t mode = 0644)
+        : fd(::open(path.c_str(), flags | O_CLOEXEC, mode)) {
+        if (fd < 0)
+            fail(path, errno);
+    }
+    ~File() { ::close(fd); }
+    File(const File&) = delete;
+    File& operator=(const File&) = delete;
+};
+
+std::string folder_of(const std::string& path) {
+    std::string folder = fs::path(path).parent_path().string();
+    return folder.empty() ? "." : folder;
+}
+
+void sync(int fd, const std::string& path) {
+    if (::fsync(fd) != 0)
+        fail(path, errno);
+}
+
+/// A new file beside `path` that takes its place, or goes again.
+class Replacement {
+  public:
+    Replacement(const std::string& path, int mode) : path_(path), name_(path + ".XXXXXX") {
+        fd_ = ::mkostemp(name_.data(), O_CLOEXEC);
+        if (fd_ < 0)
+            fail(path, errno);
+        struct stat old {};
+        bool replaces = ::stat(path.c_str(), &old) == 0;
+        ::fchmod(fd_, replaces ? old.st_mode & 07777 : static_cast<mode_t>(mode));
+        if (replaces && ::fchown(fd_, old.st_uid, old.st_gid) != 0)
+            ::fchmod(fd_, old.st_mode & 0777); // without the owner, no set-id bits
+    }
+    ~Replacement() {
+        ::close(fd_);
+        if (!done_)
+            ::unlink(name_.c_str());
+    }
+    Replacement(const Replacement&) = delete;
+    Replacement& operator=(const Replacement&) = delete;
+
+    void write(std::string_view data) {
+        while (!data.empty()) {
+            ssize_t n = ::write(fd_, data.data(), data.size());
+            if (n < 0 && errno == EINTR)
+                continue;
+            if (n < 0)
+                fail(path_, errno);
+            data.remove_prefix(static_cast<std::size_t>(n));
+        }
+    }
+    void finish() {
+        sync(fd_, path_);
+        if (::rename(name_.c_str(), path_.c_str()) != 0)
+            fail(path_, errno);
+        done_ = true;
+        File folder(folder_of(path_), O_RDONLY | O_DIRECTORY);
+        sync(folder.fd, path_);
+    }
+
+  private:
+    std::string path_, name_;
+    int fd_ = -1;
+    bool done_ = false;
+};
+
+struct stat info_of(const std::string& path) {
+    struct stat info {};
+    if (::stat(path.c_str(), &info) != 0)
+        fail(path, errno);
+    return info;
+}
+
+} // namespace
+
+std::string read(const std::string& path, std::int64_t limit) {
+    File file(path, O_RDONLY);
+    std::string text;
+    char block[65536];
+    for (;;) {
+        ssize_t n = ::read(file.fd, block, sizeof block);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            fail(path, errno);
+        if (n == 0)
+            return text;
+        text.append(block, static_cast<std::size_t>(n));
+        if (static_cast<std::int64_t>(text.size()) > limit)
+            throw Error("fs", fmt::format("{}: larger than {}", path, text::bytes(limit)));
+    }
+}
+
+void write(const std::string& path, std::string_view text, int mode) {
+    Replacement file(path, mode);
+    file.write(text);
+    file.finish();
+}
+
+void touch(const std::string& path) {
+    {
+        File file(path, O_WRONLY | O_CREAT);
+        if (::futimens(file.fd, nullptr) != 0)
+            fail(path, errno);
+    }
+    File folder(folder_of(path), O_RDONLY | O_DIRECTORY);
+    sync(folder.fd, path);
+}
+
+bool remove(const std::string& path) {
+    if (::unlink(path.c_str()) != 0) {
+        int error = errno;
+        if (error == EISDIR || error == EPERM)
+            error = ::rmdir(path.c_str()) == 0 ? 0 : errno;
+        if (error == ENOENT || error == ENOTDIR)
+            return false;
+        if (error != 0)
+            fail(path, error);
+    }
+    File folder(folder_of(fs::path(path).lexically_normal().string()), O_RDONLY | O_DIRECTORY);
+    sync(folder.fd, path);
+    return true;
+}
+
+bool exists(const std::string& path) {
+    struct stat info {};
+    if (::stat(path.c_str(), &info) == 0)
+        return true;
+    if (errno != ENOENT && errno != ENOTDIR)
+        fail(path, errno); // "cannot know" is not "no"
+    return false;
+}
+
+std::vector<std::string> list(const std::string& path) {
+    std::vector<std::string> names;
+    std::error_code error;
+    fs::directory_iterator at(path, error);
+    for (; !error && at != fs::directory_iterator(); at.increment(error)) {
+        std::error_code ignored;
+        names.push_back(at->path().filename().string() + (at->is_directory(ignored) ? "/" : ""));
+    }
+    if (error)
+        fail(path, error.value());
+    std::sort(names.begin(), names.end());
+    return names;
+}
+
+void mkdir(const std::string& path) {
+    std::error_code error;
+    fs::create_directories(path, error);
+    if (error)
+        fail(path, error.value());
+}
+
+void copy(const std::string& from, const std::string& to, Cancel& cancel) {
+    File in(from, O_RDONLY);
+    Replacement out(to, static_cast<int>(info_of(from).st_mode & 0777));
+    std::vector<char> block(1 << 20);
+    for (;;) {
+        cancel.check("copying a file");
+        ssize_t n = ::read(in.fd, block.data(), block.size());
+        if (n < 0)
+            fail(from, errno);
+        if (n == 0)
+            break;
+        out.write({block.data(), static_cast<std::size_t>(n)});
+    }
+    out.finish();
+}
+
+std::int64_t size(const std::string& path) {
+    struct stat info = info_of(path);
+    if (S_ISDIR(info.st_mode))
+        fail(path, EISDIR);
+    return info.st_size;
+}
+
+} // namespace runbook::files

@@ -1,0 +1,68 @@
+// Who holds a lease (contract in holder.h).
+#include "runtime/journal/holder.h"
+
+#include "runtime/base/text.h"
+
+#include <array>
+#include <fstream>
+#include <iterator>
+#include <optional>
+#include <unistd.h>
+
+namespace runbook::journal {
+namespace {
+
+std::string content(const std::string& path) {
+    std::ifstream file(path);
+    return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+}
+
+/// Start time of a live process; nothing for one that is gone or a zombie.
+std::optional<std::int64_t> start_of(std::int64_t pid) {
+    const std::string stat = content("/proc/" + std::to_string(pid) + "/stat");
+    // The second field is the command in parentheses, which may hold blanks and parentheses itself.
+    const std::size_t close = stat.rfind(')');
+    if (close == std::string::npos)
+        return {};
+    const auto fields = text::split(std::string_view(stat).substr(close + 2), ' ');
+    constexpr std::size_t state = 0, start = 19;
+    if (fields.size() <= start || fields[state] == "Z" || fields[state] == "X")
+        return {};
+    return std::stoll(fields[start]);
+}
+
+std::string host_name() {
+    std::array<char, 256> name{};
+    gethostname(name.data(), name.size() - 1);
+    return name.data();
+}
+
+std::string boot_and_namespace() {
+    std::array<char, 64> link{};
+    const ssize_t size = readlink("/proc/self/ns/pid", link.data(), link.size());
+    return text::trim(content("/proc/sys/kernel/random/boot_id")) + " " +
+           std::string(link.data(), size > 0 ? static_cast<std::size_t>(size) : 0);
+}
+
+} // namespace
+
+Holder this_process() {
+    const std::int64_t pid = getpid();
+    return {pid, start_of(pid).value_or(0), host_name(), boot_and_namespace()};
+}
+
+Life life_of(const Holder& holder) {
+    if (holder.pid == 0)
+        return Life::gone;
+    if (holder.host != host_name())
+        return Life::unknown;
+    const std::string here = boot_and_namespace();
+    if (holder.boot != here) {
+        const bool same_boot =
+            text::split(holder.boot, ' ').front() == text::split(here, ' ').front();
+        return same_boot ? Life::unknown : Life::gone;
+    }
+    return start_of(holder.pid) == holder.start ? Life::alive : Life::gone;
+}
+
+} // namespace runbook::journal

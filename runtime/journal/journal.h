@@ -1,0 +1,103 @@
+// The durable journal: what a run has done, synced before and after each effect.
+// Owns: runs, events (append-only, hash-chained), requests from other terminals, the lease. Calls
+// block (fsync); the host calls them on the journal's own thread. Never includes a Lua header.
+#pragma once
+
+#include "runtime/base/value.h"
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace runbook::journal {
+
+/// One line of a run's history. `hash` = SHA-256(previous hash, canonical JSON of the rest), hex.
+struct Event {
+    std::string run;
+    std::int64_t seq = 0;    ///< 1, 2, 3… within the run
+    std::int64_t micros = 0; ///< wall clock, UTC
+    std::string event;       ///< `step.started`, `run.finished`…
+    std::string step;        ///< empty where it belongs to no step
+    Map data;                ///< redacted already
+    std::string hash;
+};
+
+/// {"ts","run","seq","event","step",…data} as one JSON object; `step` only where there is one,
+/// `seq` only in a journaled event. A key of `data` that has one of these names gets a trailing
+/// underscore.
+Value to_json(const Event& event);
+
+enum class RunState { running, held, finished };
+
+struct RunRecord {
+    std::string run;
+    std::string playbook; ///< name
+    std::string file;     ///< absolute path
+    RunState state = RunState::running;
+    std::int64_t started = 0, updated = 0; ///< micros
+    std::string outcome; ///< succeeded, rolled back, held, failed…; empty while running
+    int exit = -1;
+    std::int64_t owner_pid = 0; ///< process that holds the lease, 0 for none
+    std::string owner_host;
+    std::int64_t fence = 0;       ///< fencing token, grows with each holder
+    std::int64_t lease_until = 0; ///< micros
+    bool owner_alive = false; ///< as far as this host can tell; a lease that ran out counts as gone
+    Map pinned; ///< parameters (secrets as origins), sources with their text and sha256
+};
+
+/// What another terminal asks of a live or held run (approve, reject, cancel…).
+struct Request {
+    std::int64_t id = 0;
+    std::string run, verb, subject, by;
+    std::int64_t micros = 0;
+    Map data;
+};
+
+class Journal {
+  public:
+    virtual ~Journal() = default;
+
+    /// Opens or creates. `location` is a path, or `sqlite:PATH`. `read_only` works on a read-only
+    /// folder. Throws Error{`journal`} with the path, the reason and what to do.
+    static std::unique_ptr<Journal> open(const std::string& location, bool read_only = false);
+    /// $XDG_STATE_HOME/runbook/journal.db, or ~/.local/state/runbook/journal.db.
+    static std::string default_location();
+
+    /// `started` of 0 means now. Throws Error{`usage`} where the run id exists.
+    virtual void create(const RunRecord& record) = 0;
+    virtual std::optional<RunRecord> find(const std::string& run) = 0;
+    /// Newest first.
+    virtual std::vector<RunRecord> runs(std::size_t limit = 100) = 0;
+    /// Only for the holder of the lease, or where nobody holds it: else Error{`journal.fenced`}.
+    virtual void finish(const std::string& run, RunState state, const std::string& outcome,
+                        int exit) = 0;
+
+    /// Takes the lease: throws Error{`journal.held`} naming the holder while another live process
+    /// has it. A holder on this host whose process is gone loses it at once. A held run is
+    /// running again. Returns the fencing token.
+    virtual std::int64_t acquire(const std::string& run, std::int64_t seconds) = 0;
+    /// Throws Error{`journal.fenced`} where another process has it by now.
+    virtual void renew(const std::string& run, std::int64_t fence, std::int64_t seconds) = 0;
+    /// Does nothing where another process has it by now.
+    virtual void release(const std::string& run, std::int64_t fence) = 0;
+
+    /// Appends and syncs; fills seq, micros and hash. Throws Error{`journal.fenced`} where the
+    /// token is old, and Error{`journal.unknown`} where the commit failed: it may or may not be
+    /// there, the run stops.
+    virtual Event append(const std::string& run, std::int64_t fence, const std::string& event,
+                         const std::string& step, const Map& data) = 0;
+    virtual std::vector<Event> events(const std::string& run, std::int64_t after_seq = 0) = 0;
+    /// Number of the first event that is altered or missing, or nothing where the chain is whole.
+    /// The chain begins at the run's own record, so altered parameters or sources show as event 1.
+    virtual std::optional<std::int64_t> audit(const std::string& run) = 0;
+
+    /// Throws Error{`usage`} where there is no such run. `id` and `micros` are filled by the
+    /// journal.
+    virtual void post(const Request& request) = 0;
+    /// Requests of the run with an id above `after`.
+    virtual std::vector<Request> requests(const std::string& run, std::int64_t after) = 0;
+};
+
+} // namespace runbook::journal

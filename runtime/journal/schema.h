@@ -1,0 +1,17 @@
+// The journal's tables and how a file becomes, or is recognised as, a journal.
+#pragma once
+
+#include "runtime/journal/sqlite.h"
+
+#include <memory>
+#include <string>
+
+namespace runbook::journal {
+
+/// Opens the file, creates folder (0700), file (0600) and tables where needed, sets WAL and
+/// synchronous=FULL. Throws Error{`journal`}.
+std::unique_ptr<Database> open_for_writing(const std::string& path);
+/// Also where neither the file nor its folder can be written. Throws Error{`journal`}.
+std::unique_ptr<Database> open_for_reading(const std::string& path);
+
+} // namespace runbook::journal
