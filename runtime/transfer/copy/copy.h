@@ -1,0 +1,108 @@
+// Copies a whole database into another engine, or refuses before it has written a row.
+// Owns: the run of a copy: preflight, schema, streams, ledger, indexes, and the state of a target.
+// Blocks the caller's thread and starts one thread a stream. Every row arrives as it was or the
+// copy fails: nothing is dropped, cut or rounded in silence. Memory does not grow with the rows.
+#pragma once
+
+#include "runtime/base/cancel.h"
+#include "runtime/base/progress.h"
+#include "runtime/base/value.h"
+#include "runtime/db/url.h"
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace runbook::copy {
+
+struct Options {
+    int streams = 4;
+    std::string charset, collation;            ///< of a MySQL target; empty: utf8mb4, binary
+    std::vector<std::string> include, exclude; ///< names of tables, `*` matches
+    std::string schema;                        ///< PostgreSQL schema; empty: public
+    std::int64_t chunk_bytes = 64'000'000;     ///< one transaction
+    std::int64_t chunk_rows = 1'000'000;       ///< one transaction
+    double rate_bytes_s = 0;                   ///< all streams together; 0: no limit
+    std::size_t samples = 5;                   ///< sample keys a finding shows
+};
+
+/// Something in the data or the schema that the target would change or refuse.
+struct Finding {
+    std::string table, column;
+    std::string problem; ///< "not a number (NaN)", "earlier or later than DATE holds"…
+    std::int64_t count = 0;
+    std::vector<std::string> samples; ///< keys, or values where that says more
+    bool blocking = true;
+    /// "operators.email: 3 groups of values are equal under utf8mb4_unicode_ci (…)"
+    std::string text() const;
+};
+
+struct ReportEntry {
+    std::string object, kind, outcome, reason;
+};
+
+struct Preflight {
+    std::vector<Finding> findings;
+    std::vector<ReportEntry> report;
+    std::int64_t rows = 0;
+    double seconds = 0;
+    std::int64_t blocking() const;
+};
+
+struct TableCopied {
+    std::string table;
+    std::int64_t rows = 0, bytes = 0, chunks = 0;
+    double seconds = 0; ///< from its first chunk to its last
+};
+
+struct CopyResult {
+    std::string run;
+    std::vector<TableCopied> tables;
+    std::vector<ReportEntry> report;
+    std::vector<Finding> findings; ///< those that did not block
+    std::int64_t rows = 0, bytes = 0;
+    double seconds = 0;
+    double preflight_s = 0, load_s = 0, index_s = 0;
+    int streams = 0;
+    std::string snapshot;  ///< identifier of the source's snapshot
+    std::string restarted; ///< run whose unfinished tables were dropped first
+};
+
+/// What the ledger in the target says.
+struct State {
+    std::string state; ///< absent, partial, done
+    std::string run, source, snapshot;
+    std::int64_t tables = 0, rows = 0;
+    bool running = false; ///< some session is at it right now
+};
+
+/// Copies. Errors: `copy.refused` (preflight found what cannot be carried, local_infile is off,
+/// another copy is at it), `db.not_empty` (the target holds tables), `copy.mismatch` (the server's
+/// counters differ from what was sent), `db.*`, `cancelled`, `timeout`. A copy of the same source
+/// that was cut off is dropped and begun anew.
+CopyResult copy_database(const db::Url& source, const db::Url& target, const Options& options,
+                         const ProgressPtr& progress, Cancel& cancel);
+
+/// Scans the source on one snapshot and says what a copy would meet. Writes nothing but a
+/// temporary table on the target.
+Preflight preflight(const db::Url& source, const db::Url& target, const Options& options,
+                    const ProgressPtr& progress, Cancel& cancel);
+
+/// The statements that would make the schema, in their order; reads the source like preflight.
+std::string plan(const db::Url& source, const db::Url& target, const Options& options,
+                 Cancel& cancel);
+
+State state(const db::Url& target, Cancel& cancel);
+
+/// Drops the tables that the ledger names, and the ledger. Returns their names. Never drops
+/// anything else. Errors: `copy.refused` while a copy is at it, `db.*`.
+std::vector<std::string> discard(const db::Url& target, Cancel& cancel);
+
+/// {tables, rows, bytes, seconds, per_table, report, streams, snapshot, run, findings, detail}.
+Map to_map(const CopyResult& result);
+/// {blocking, findings, report, rows, seconds, detail}; detail is a line for people.
+Map to_map(const Preflight& result);
+/// {state, run, source, snapshot, tables, rows, running}.
+Map to_map(const State& state);
+
+} // namespace runbook::copy

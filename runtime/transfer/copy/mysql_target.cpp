@@ -1,0 +1,270 @@
+// MySQL and MariaDB as a target: readiness, tables, chunks (see ends.h). Nothing global is changed
+// on the server: local_infile is asked for, never set.
+#include "runtime/transfer/copy/mysql_target.h"
+
+#include "runtime/base/error.h"
+#include "runtime/base/text.h"
+#include "runtime/transfer/copy/ledger.h"
+#include "runtime/transfer/copy/mysql_load.h"
+#include "runtime/transfer/copy/not_empty.h"
+#include "runtime/transfer/schema/text.h"
+
+#include <fmt/format.h>
+#include <mysql.h>
+
+#include <algorithm>
+
+namespace runbook::copy {
+namespace {
+
+using schema::mysql_name;
+using schema::mysql_string;
+
+// NO_AUTO_VALUE_ON_ZERO: a 0 is a 0. unique_checks stay on: MariaDB's fast path without them loses
+// whole loads.
+constexpr const char* settings =
+    "SET SESSION sql_mode = 'STRICT_ALL_TABLES,STRICT_TRANS_TABLES,NO_AUTO_VALUE_ON_ZERO,"
+    "NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION', "
+    "time_zone = '+00:00', unique_checks = 1, foreign_key_checks = 1, net_read_timeout = 600, "
+    "net_write_timeout = 600";
+
+std::unique_ptr<db::Connection> open_session(const db::Url& url, Cancel& cancel) {
+    db::ConnectOptions options;
+    options.access = db::Access::write;
+    options.application_name = "runbook copy";
+    options.local_infile = true;
+    auto connection = db::connect(url, options, cancel);
+    connection->script(settings, cancel);
+    return connection;
+}
+
+/// KILL QUERY for one session, over a connection of its own.
+class Killer {
+  public:
+    Killer(const db::Url& url, db::Connection& connection)
+        : url_(url), id_(mysql_thread_id(static_cast<MYSQL*>(connection.native()))) {}
+    void kill() const noexcept {
+        try {
+            Cancel unstoppable;
+            db::ConnectOptions options;
+            options.access = db::Access::write;
+            db::connect(url_, options, unstoppable)
+                ->script(fmt::format("KILL QUERY {}", id_), unstoppable);
+        } catch (const std::exception&) {
+            // The session may be gone already; its thread finds out by itself.
+        }
+    }
+
+  private:
+    db::Url url_;
+    unsigned long id_;
+};
+
+class MysqlSession final : public TargetSession {
+  public:
+    MysqlSession(const db::Url& url, std::string run, Cancel& cancel)
+        : connection_(open_session(url, cancel)), killer_(url, *connection_), run_(std::move(run)) {
+    }
+
+    void load(const Part& part, int chunk, Feed& feed, Cancel& cancel) override {
+        Ledger ledger(*connection_);
+        connection_->begin(cancel);
+        try {
+            ledger.begin_chunk(run_, part, chunk, cancel);
+            load_data(*connection_, part.table->name, part.table->columns, feed);
+            ledger.end_chunk(run_, part, chunk, feed.rows(), feed.bytes(), cancel);
+            connection_->commit(cancel);
+        } catch (...) {
+            roll_back();
+            throw;
+        }
+    }
+    void interrupt() noexcept override { killer_.kill(); }
+
+  private:
+    void roll_back() noexcept {
+        try {
+            Cancel unstoppable;
+            if (connection_->alive())
+                connection_->rollback(unstoppable);
+        } catch (const std::exception&) {
+            // The session is lost: the server rolls back by itself.
+        }
+    }
+
+    std::unique_ptr<db::Connection> connection_;
+    Killer killer_;
+    std::string run_;
+};
+
+class MysqlTarget final : public Target {
+  public:
+    MysqlTarget(const db::Url& url, const Options& options, Cancel& cancel)
+        : url_(url), options_(options), connection_(open_session(url, cancel)) {}
+
+    schema::Target description() override {
+        schema::Target target;
+        target.server = connection_->server();
+        const auto value = db::fetch_value(*connection_, "SELECT @@lower_case_table_names");
+        const auto* number = value.get<std::int64_t>();
+        target.folds_table_names = number && *number != 0;
+        return target;
+    }
+
+    std::string make_ready(const std::string& source, bool dry, Cancel& cancel) override {
+        if (url_.name.empty())
+            throw Error("argument", url_.masked() + ": the URL names no database");
+        const auto infile = db::fetch_value(*connection_, "SELECT @@GLOBAL.local_infile");
+        const auto* on = infile.get<std::int64_t>();
+        if (!on || *on == 0)
+            throw Error("copy.refused", url_.masked() + ": the server has local_infile off",
+                        "have SET GLOBAL local_infile = ON made for the time of the copy; runbook "
+                        "never changes a server's settings");
+        check_collation();
+        if (!dry)
+            lock();
+        return restart(source, dry, cancel);
+    }
+
+    void begin_run(const std::string& run, const std::string& source, const std::string& snapshot,
+                   Cancel& cancel) override {
+        run_ = run;
+        Ledger ledger(*connection_);
+        ledger.create(cancel);
+        ledger.begin_run(run, source, snapshot, cancel);
+    }
+
+    void create(const schema::TargetTable& table, Cancel& cancel) override {
+        Ledger ledger(*connection_);
+        ledger.object(run_, "table", table.name, "begun", cancel);
+        try {
+            connection_->execute(table.create, {}, {}, cancel);
+        } catch (const Error& error) {
+            ledger.forget(run_, table.name, cancel);
+            throw Error(error.kind(), "creating " + table.name + ": " + error.message(),
+                        error.hint(), error.sqlstate());
+        }
+    }
+
+    void finish(const schema::TargetTable& table, const std::string& kind, const std::string& sql,
+                Cancel& cancel) override {
+        Ledger ledger(*connection_);
+        ledger.object(run_, kind, table.name, "begun", cancel);
+        // With the checks on, the server rebuilds the table row by row (ten times as long). They
+        // are off for the one statement, and every foreign key is proved by a query afterwards.
+        bool unchecked = kind == "foreign keys";
+        if (unchecked)
+            connection_->script("SET SESSION foreign_key_checks = 0", cancel);
+        try {
+            connection_->execute(sql, {}, {}, cancel);
+            if (unchecked)
+                connection_->script("SET SESSION foreign_key_checks = 1", cancel);
+        } catch (const Error& error) {
+            throw Error(error.kind(), kind + " of " + table.name + ": " + error.message(),
+                        error.hint(), error.sqlstate());
+        }
+        ledger.object(run_, kind, table.name, "done", cancel);
+    }
+
+    void end_run(std::int64_t tables, std::int64_t rows, Cancel& cancel) override {
+        Ledger(*connection_).end_run(run_, tables, rows, cancel);
+    }
+
+    std::unique_ptr<TargetSession> session(Cancel& cancel) override {
+        return std::make_unique<MysqlSession>(url_, run_, cancel);
+    }
+    db::Connection& control() override { return *connection_; }
+
+    bool running() override {
+        const std::vector<Value> params = {lock_name(url_.name)};
+        return !db::fetch_value(*connection_, "SELECT IS_USED_LOCK(?)", params).is_null();
+    }
+    std::vector<std::string> discard(Cancel& cancel) override {
+        lock();
+        return drop_tables(*connection_, cancel);
+    }
+
+  private:
+    /// The lock that a copy holds; MySQL takes 64 characters.
+    static std::string lock_name(const std::string& database) {
+        return schema::short_name("runbook copy " + database, 60);
+    }
+
+    void check_collation() {
+        // Bytes are loaded as they are: another character set would misread them.
+        if (!options_.charset.empty() && options_.charset != "utf8mb4")
+            throw Error("argument", "option 'charset': only utf8mb4 is supported, got '" +
+                                        options_.charset + "'");
+        if (options_.collation.empty())
+            return;
+        const std::vector<Value> params = {options_.collation};
+        auto rows = db::fetch_all(*connection_,
+                                  "SELECT collation_name AS name, character_set_name AS charset "
+                                  "FROM information_schema.collations WHERE collation_name = ?",
+                                  params);
+        if (rows.empty())
+            throw Error("argument",
+                        url_.masked() + ": the server has no collation '" + options_.collation +
+                            "'",
+                        "SHOW COLLATION lists those it has");
+        std::string charset = rows[0].text("charset");
+        if (!charset.empty() && charset != "utf8mb4")
+            throw Error("argument", "option 'collation': '" + options_.collation +
+                                        "' is a collation of " + charset +
+                                        ", one of utf8mb4 is needed");
+    }
+
+    void lock() {
+        const std::vector<Value> params = {lock_name(url_.name)};
+        const auto value = db::fetch_value(*connection_, "SELECT GET_LOCK(?, 0)", params);
+        const auto* got = value.get<std::int64_t>();
+        if (!got || *got != 1)
+            throw Error("copy.refused",
+                        url_.masked() + ": another copy into this database is running",
+                        "copy.state says which one");
+    }
+
+    std::vector<std::string> tables() {
+        std::vector<std::string> names;
+        for (const Map& row : db::fetch_all(
+                 *connection_, "SELECT table_name AS name FROM information_schema.tables WHERE "
+                               "table_schema = DATABASE() AND table_name <> '_runbook_copy' "
+                               "ORDER BY table_name"))
+            names.push_back(row.text("name"));
+        return names;
+    }
+
+    std::string restart(const std::string& source, bool dry, Cancel& cancel) {
+        Ledger ledger(*connection_);
+        State state = ledger.read(cancel);
+        std::string run = check_empty(url_, tables(), ledger.tables(cancel), state, source);
+        if (!run.empty() && !dry)
+            drop_tables(*connection_, cancel);
+        return run;
+    }
+
+    static std::vector<std::string> drop_tables(db::Connection& connection, Cancel& cancel) {
+        Ledger ledger(connection);
+        std::vector<std::string> names = ledger.tables(cancel);
+        connection.script("SET SESSION foreign_key_checks = 0", cancel);
+        for (const std::string& name : names)
+            connection.execute("DROP TABLE IF EXISTS " + mysql_name(name), {}, {}, cancel);
+        connection.script("SET SESSION foreign_key_checks = 1", cancel);
+        ledger.drop(cancel);
+        return names;
+    }
+
+    db::Url url_;
+    Options options_;
+    std::unique_ptr<db::Connection> connection_;
+    std::string run_;
+};
+
+} // namespace
+
+std::unique_ptr<Target> open_mysql_target(const db::Url& url, const Options& options,
+                                          Cancel& cancel) {
+    return std::make_unique<MysqlTarget>(url, options, cancel);
+}
+
+} // namespace runbook::copy

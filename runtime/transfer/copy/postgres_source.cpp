@@ -1,0 +1,341 @@
+// PostgreSQL as a source: one snapshot for all streams, rows by COPY TO STDOUT (see ends.h).
+// The holder takes ACCESS SHARE on every table before the snapshot is taken, so that no TRUNCATE or
+// DROP empties a table under it, and exports the snapshot to the streams.
+#include "runtime/transfer/copy/postgres_source.h"
+
+#include "runtime/base/error.h"
+#include "runtime/base/text.h"
+#include "runtime/transfer/schema/text.h"
+
+#include <fmt/format.h>
+#include <libpq-fe.h>
+
+#include <algorithm>
+#include <set>
+
+namespace runbook::copy {
+namespace {
+
+using schema::standard_name;
+
+constexpr std::int64_t split_pages = 4096;       ///< 32 MB: below it a table is one part
+constexpr std::int64_t part_bytes = 128'000'000; ///< a part's size where a table is cut
+constexpr std::int64_t most_parts = 512;
+
+// row_security = off makes a policy an error instead of half the rows.
+constexpr const char* settings =
+    "SET datestyle = 'ISO, YMD'; SET intervalstyle = 'iso_8601'; SET TimeZone = 'UTC'; "
+    "SET extra_float_digits = 3; SET bytea_output = 'hex'; SET row_security = off; "
+    "SET statement_timeout = 0; SET lock_timeout = '60s'; "
+    "SET idle_in_transaction_session_timeout = 0; SET client_encoding = 'UTF8'; "
+    "SET standard_conforming_strings = on";
+
+std::unique_ptr<db::Connection> open_session(const db::Url& url, Cancel& cancel) {
+    db::ConnectOptions options;
+    options.access = db::Access::read;
+    options.application_name = "runbook copy";
+    auto connection = db::connect(url, options, cancel);
+    connection->script(settings, cancel);
+    return connection;
+}
+
+std::string qualified(const std::string& schema, const std::string& name) {
+    return standard_name(schema) + "." + standard_name(name);
+}
+
+Error failure(db::Connection& connection, PGconn* raw, const PGresult* result) {
+    const char* state = result ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : nullptr;
+    const char* text = result ? PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY) : nullptr;
+    std::string message = text::trim(text ? text : PQerrorMessage(raw));
+    std::string where = connection.url().masked() + ": ";
+    if (PQstatus(raw) != CONNECTION_OK || !state)
+        return {"db.connection",
+                where + "the connection was lost while rows were read: " +
+                    message.substr(0, message.find('\n')),
+                "the copy can be started again: what it had written is dropped first"};
+    std::string code = state;
+    std::string kind = code == "57014"   ? "db.cancelled"
+                       : code == "42501" ? "db.permission"
+                                         : "db.error";
+    if (code.starts_with("57P"))
+        kind = "db.connection";
+    return {kind, where + message + " (" + code + ")", {}, code};
+}
+
+class CopyOut final : public RowSource {
+  public:
+    CopyOut(db::Connection& connection, const std::string& select)
+        : connection_(connection), raw_(static_cast<PGconn*>(connection.native())) {
+        PGresult* result = PQexec(raw_, ("COPY (" + select + ") TO STDOUT").c_str());
+        if (PQresultStatus(result) != PGRES_COPY_OUT) {
+            Error error = failure(connection_, raw_, result);
+            PQclear(result);
+            throw error;
+        }
+        PQclear(result);
+    }
+    ~CopyOut() override {
+        PQfreemem(line_);
+        if (ended_)
+            return;
+        // Given up halfway: the rest would have to be read otherwise.
+        if (PGcancel* handle = PQgetCancel(raw_)) {
+            char why[256];
+            PQcancel(handle, why, sizeof why);
+            PQfreeCancel(handle);
+        }
+        char* rest = nullptr;
+        while (PQgetCopyData(raw_, &rest, 0) > 0)
+            PQfreemem(rest);
+        while (PGresult* result = PQgetResult(raw_))
+            PQclear(result);
+    }
+
+    bool next(std::string_view& row) override {
+        PQfreemem(line_);
+        line_ = nullptr;
+        if (ended_)
+            return false;
+        int size = PQgetCopyData(raw_, &line_, 0);
+        if (size > 0) {
+            row = std::string_view(line_, static_cast<std::size_t>(size));
+            return true;
+        }
+        ended_ = true;
+        PGresult* result = PQgetResult(raw_);
+        bool complete = size == -1 && PQresultStatus(result) == PGRES_COMMAND_OK;
+        if (!complete) {
+            Error error = failure(connection_, raw_, result);
+            PQclear(result);
+            drain();
+            throw error;
+        }
+        PQclear(result);
+        drain();
+        return false;
+    }
+
+  private:
+    void drain() {
+        while (PGresult* result = PQgetResult(raw_))
+            PQclear(result);
+    }
+    db::Connection& connection_;
+    PGconn* raw_;
+    char* line_ = nullptr;
+    bool ended_ = false;
+};
+
+class PostgresSession final : public SourceSession {
+  public:
+    PostgresSession(const db::Url& url, const std::string& snapshot, Cancel& cancel)
+        : connection_(open_session(url, cancel)) {
+        connection_->script("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; "
+                            "SET TRANSACTION SNAPSHOT " +
+                                schema::standard_string(snapshot),
+                            cancel);
+        handle_ = PQgetCancel(static_cast<PGconn*>(connection_->native()));
+    }
+    ~PostgresSession() override { PQfreeCancel(handle_); }
+
+    std::unique_ptr<RowSource> open(const Part& part, Cancel& cancel) override {
+        cancel.check("the copy");
+        std::string list;
+        for (const schema::TargetColumn& column : part.table->columns)
+            list += (list.empty() ? "" : ", ") + column.select;
+        std::string sql = "SELECT " + list + " FROM " + part.from;
+        if (!part.where.empty())
+            sql += " WHERE " + part.where;
+        return std::make_unique<CopyOut>(*connection_, sql);
+    }
+    void interrupt() noexcept override {
+        char why[256];
+        PQcancel(handle_, why, sizeof why);
+    }
+
+  private:
+    std::unique_ptr<db::Connection> connection_;
+    PGcancel* handle_ = nullptr;
+};
+
+class PostgresSource final : public Source {
+  public:
+    PostgresSource(const db::Url& url, const SourceOptions& options, Cancel& cancel)
+        : url_(url), connection_(open_session(url, cancel)) {
+        // A table made between the two reads is not locked: begin anew.
+        for (int attempt = 1;; ++attempt) {
+            database_ = catalog::read_catalog(*connection_, options.filter, cancel);
+            std::set<std::string> locked = tables();
+            connection_->script("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", cancel);
+            if (!locked.empty())
+                connection_->script("LOCK TABLE " + joined(locked) + " IN ACCESS SHARE MODE",
+                                    cancel);
+            snapshot_ = text_of("SELECT pg_catalog.pg_export_snapshot()");
+            database_ = catalog::read_catalog(*connection_, options.filter, cancel);
+            if (tables() == locked)
+                break;
+            connection_->rollback(cancel);
+            if (attempt == 5)
+                throw Error("copy.refused",
+                            url_.masked() + ": tables are made and dropped faster than they can "
+                                            "be locked",
+                            "stop what changes the schema during the copy");
+        }
+        read_ranges();
+    }
+
+    const catalog::Database& database() const override { return database_; }
+    const std::string& snapshot() const override { return snapshot_; }
+    db::Connection& holder() override { return *connection_; }
+    std::unique_ptr<RowSource> keys(const std::string& select) override {
+        return std::make_unique<CopyOut>(*connection_, select);
+    }
+    std::string identity() const override {
+        return connection_->server().identity + "/" + database_.name;
+    }
+    int most_streams() const override { return 64; }
+    std::unique_ptr<SourceSession> session(Cancel& cancel) override {
+        return std::make_unique<PostgresSession>(url_, snapshot_, cancel);
+    }
+
+    std::vector<Part> parts(const schema::TargetTable& table, int streams) const override {
+        const catalog::Table& source = *table.source;
+        std::vector<Part> parts;
+        if (source.kind == catalog::TableKind::partitioned) {
+            auto leaves =
+                std::max<std::int64_t>(1, static_cast<std::int64_t>(source.partitions.size()));
+            for (const catalog::Partition& leaf : source.partitions)
+                by_pages(parts, table, "ONLY " + qualified(leaf.schema, leaf.name), leaf.pages,
+                         source.estimated_rows / leaves, streams);
+            return parts;
+        }
+        std::string from = "ONLY " + qualified(source.schema, source.name);
+        auto range = ranges_.find(source.schema + "." + source.name);
+        if (range != ranges_.end() && source.pages >= split_pages)
+            by_key(parts, table, from, range->second, streams);
+        else
+            by_pages(parts, table, from, source.pages, source.estimated_rows, streams);
+        return parts;
+    }
+
+  private:
+    struct Range {
+        std::string column;
+        std::int64_t lowest, highest;
+    };
+
+    std::set<std::string> tables() const {
+        std::set<std::string> names;
+        for (const catalog::Schema& schema : database_.schemas)
+            for (const catalog::Table& table : schema.tables) {
+                if (table.kind == catalog::TableKind::foreign)
+                    continue;
+                names.insert(qualified(table.schema, table.name));
+                for (const catalog::Partition& leaf : table.partitions)
+                    names.insert(qualified(leaf.schema, leaf.name));
+            }
+        return names;
+    }
+    static std::string joined(const std::set<std::string>& names) {
+        std::string out;
+        for (const std::string& name : names)
+            out += (out.empty() ? "" : ", ") + name;
+        return out;
+    }
+
+    std::string text_of(const std::string& sql) {
+        Value value = db::fetch_value(*connection_, sql);
+        const auto* text = value.get<std::string>();
+        return text ? *text : std::string();
+    }
+
+    // The least and greatest key of each large table: two index look-ups each.
+    void read_ranges() {
+        for (const catalog::Schema& schema : database_.schemas)
+            for (const catalog::Table& table : schema.tables) {
+                if (!table.primary_key || table.primary_key->parts.size() != 1 ||
+                    table.pages < split_pages)
+                    continue;
+                const std::string& name = table.primary_key->parts[0].column;
+                const catalog::Column* column = table.column(name);
+                if (!column ||
+                    (column->type != catalog::Type::int32 && column->type != catalog::Type::int64))
+                    continue;
+                std::string column_name = standard_name(name);
+                auto rows = db::fetch_all(
+                    *connection_,
+                    fmt::format(
+                        "SELECT min({0})::int8 AS low, max({0})::int8 AS high FROM ONLY {1}",
+                        column_name, qualified(table.schema, table.name)));
+                const Value* low = rows.empty() ? nullptr : rows[0].find("low");
+                if (low && !low->is_null())
+                    ranges_[table.schema + "." + table.name] = {column_name, rows[0].integer("low"),
+                                                                rows[0].integer("high")};
+            }
+    }
+
+    static std::int64_t count_of(std::int64_t bytes, int streams) {
+        return std::clamp<std::int64_t>(bytes / part_bytes, streams, most_parts);
+    }
+
+    void by_key(std::vector<Part>& parts, const schema::TargetTable& table, const std::string& from,
+                const Range& range, int streams) const {
+        std::int64_t bytes = table.source->pages * 8192;
+        std::int64_t count = count_of(bytes, streams);
+        auto width =
+            static_cast<std::uint64_t>(range.highest) - static_cast<std::uint64_t>(range.lowest);
+        std::uint64_t step = width / static_cast<std::uint64_t>(count) + 1;
+        for (std::int64_t i = 0; i < count; ++i) {
+            auto low = static_cast<std::int64_t>(static_cast<std::uint64_t>(range.lowest) +
+                                                 static_cast<std::uint64_t>(i) * step);
+            auto high = static_cast<std::int64_t>(static_cast<std::uint64_t>(low) + step);
+            std::string where;
+            if (i > 0)
+                where = fmt::format("{} >= {}", range.column, low);
+            if (i + 1 < count)
+                where += fmt::format("{}{} < {}", where.empty() ? "" : " AND ", range.column, high);
+            add(parts, table, from, where, bytes / count, table.source->estimated_rows / count);
+        }
+    }
+
+    // Without a key: by the place of the rows. Before version 14 that reads the table once a part.
+    void by_pages(std::vector<Part>& parts, const schema::TargetTable& table,
+                  const std::string& from, std::int64_t pages, std::int64_t rows,
+                  int streams) const {
+        if (pages < split_pages || connection_->server().major < 14) {
+            add(parts, table, from, "", pages * 8192, rows);
+            return;
+        }
+        std::int64_t count = count_of(pages * 8192, streams), step = pages / count + 1;
+        for (std::int64_t i = 0; i < count; ++i) {
+            std::string where;
+            if (i > 0)
+                where = fmt::format("ctid >= '({},0)'", i * step);
+            if (i + 1 < count)
+                where +=
+                    fmt::format("{}ctid < '({},0)'", where.empty() ? "" : " AND ", (i + 1) * step);
+            add(parts, table, from, where, step * 8192, rows / count);
+        }
+    }
+
+    static void add(std::vector<Part>& parts, const schema::TargetTable& table,
+                    const std::string& from, const std::string& where, std::int64_t bytes,
+                    std::int64_t rows) {
+        parts.push_back({&table, static_cast<int>(parts.size()), from, where, bytes, rows});
+    }
+
+    db::Url url_;
+    std::unique_ptr<db::Connection> connection_;
+    catalog::Database database_;
+    std::string snapshot_;
+    std::map<std::string, Range> ranges_;
+};
+
+} // namespace
+
+std::unique_ptr<Source> open_postgres_source(const db::Url& url, const SourceOptions& options,
+                                             Cancel& cancel) {
+    return std::make_unique<PostgresSource>(url, options, cancel);
+}
+
+} // namespace runbook::copy

@@ -1,0 +1,102 @@
+// From two URLs to a plan, or a refusal (see run.h). Runs on the thread of the copy.
+#include "runtime/transfer/copy/run.h"
+
+#include "runtime/base/error.h"
+#include "runtime/base/time.h"
+#include "runtime/transfer/copy/ledger.h"
+#include "runtime/transfer/copy/mysql_target.h"
+#include "runtime/transfer/copy/postgres_source.h"
+#include "runtime/transfer/copy/postgres_target.h"
+#include "runtime/transfer/copy/sqlite_ends.h"
+
+#include <algorithm>
+
+namespace runbook::copy {
+namespace {
+
+void add_refusals(Prepared& prepared) {
+    for (const schema::Refusal& refusal : prepared.plan.refusals) {
+        auto rows = prepared.scan.table_rows.find(refusal.table);
+        std::int64_t count = rows == prepared.scan.table_rows.end() ? 0 : rows->second;
+        prepared.findings.push_back(
+            {refusal.table, refusal.column, refusal.reason, count, {}, true});
+    }
+}
+
+// A name that matches nothing is a mistake, and a copy of nothing no success.
+void need_tables(const db::Url& url, const catalog::Database& database, const Options& options) {
+    std::vector<std::string> names;
+    for (const catalog::Schema& schema : database.schemas)
+        for (const catalog::Table& table : schema.tables)
+            names.push_back(table.name);
+    for (const std::string& wanted : options.include) {
+        catalog::Filter filter;
+        filter.include = {wanted};
+        if (std::none_of(names.begin(), names.end(),
+                         [&](const std::string& name) { return filter.takes(name); }))
+            throw Error("argument", url.masked() + ": there is no table '" + wanted + "'");
+    }
+    if (names.empty())
+        throw Error("copy.refused", url.masked() + ": there is no table to copy");
+}
+
+} // namespace
+
+std::unique_ptr<Source> open_source(const db::Url& url, const SourceOptions& options,
+                                    Cancel& cancel) {
+    if (url.engine == db::Engine::postgresql)
+        return open_postgres_source(url, options, cancel);
+    if (url.engine == db::Engine::sqlite)
+        return open_sqlite_source(url, options, cancel);
+    throw Error("db.unsupported", url.masked() + ": copying from this engine is not built in yet");
+}
+
+std::unique_ptr<Target> open_target(const db::Url& url, const Options& options, Cancel& cancel) {
+    if (url.engine == db::Engine::mysql)
+        return open_mysql_target(url, options, cancel);
+    if (url.engine == db::Engine::sqlite)
+        return open_sqlite_target(url, options, cancel);
+    return open_postgres_target(url, options, cancel);
+}
+
+Prepared prepare(const db::Url& source, const db::Url& target, const Options& options, bool dry,
+                 const ProgressPtr& progress, Cancel& cancel) {
+    double begun = time::monotonic();
+    Prepared out;
+    out.target = open_target(target, options, cancel);
+    SourceOptions source_options;
+    if (!options.schema.empty())
+        source_options.filter.schemas = {options.schema};
+    source_options.filter.include = options.include;
+    source_options.filter.exclude = options.exclude;
+    // Of an earlier copy into what is the source now; it tells nothing of this one.
+    source_options.filter.exclude.emplace_back(ledger_table);
+    schema::Target description = out.target->description();
+    source_options.target = description.server.flavour;
+    out.source = open_source(source, source_options, cancel);
+    need_tables(source, out.source->database(), options);
+    out.restarts = out.target->make_ready(out.source->identity(), dry, cancel);
+    bool from_sqlite = out.source->database().server.flavour == db::Flavour::sqlite;
+    bool to_sqlite = description.server.flavour == db::Flavour::sqlite;
+    if (!from_sqlite && target.engine != db::Engine::mysql)
+        throw Error("db.unsupported", "copying " + source.masked() + " into " + target.masked() +
+                                          " is not built in yet: only SQLite is copied there");
+    out.scan = from_sqlite ? scan_sqlite(*out.source, description, options, progress, cancel)
+                           : scan_postgresql(*out.source, description, options, progress, cancel);
+    schema::Options schema_options{options.charset, options.collation, options.schema};
+    out.plan = to_sqlite ? plan_sqlite_to_sqlite(*out.source, cancel)
+                         : schema::make_plan(out.source->database(), out.scan.profile,
+                                             schema_options, description);
+    out.findings = out.scan.findings;
+    add_refusals(out);
+    if (out.plan.refusals.empty() && target.engine == db::Engine::mysql) {
+        auto collisions = find_collisions(*out.source, *out.target, out.plan, options, cancel);
+        out.findings.insert(out.findings.end(), collisions.begin(), collisions.end());
+    }
+    for (const schema::ReportEntry& entry : out.plan.report)
+        out.report.push_back({entry.object, entry.kind, entry.outcome, entry.reason});
+    out.seconds = time::monotonic() - begun;
+    return out;
+}
+
+} // namespace runbook::copy

@@ -1,0 +1,96 @@
+// The choice of the planner, and what every plan reports alike (see schema.h). Pure functions.
+#include "runtime/transfer/schema/schema.h"
+
+#include "runtime/base/error.h"
+#include "runtime/transfer/schema/mysql.h"
+#include "runtime/transfer/schema/plans.h"
+
+namespace runbook::schema {
+namespace {
+
+using catalog::Type;
+
+bool is_mysql(db::Flavour flavour) {
+    return flavour == db::Flavour::mysql || flavour == db::Flavour::mariadb;
+}
+
+std::string why_omitted(const catalog::Object& object) {
+    if (object.kind == "enum type" || object.kind == "domain")
+        return "its columns carry it";
+    if (object.kind == "view" || object.kind == "materialized view")
+        return "views are not translated: write it anew in the target's SQL";
+    if (object.kind == "trigger" || object.kind == "function" || object.kind == "procedure" ||
+        object.kind == "aggregate")
+        return "code is not translated: write it anew in the target's language";
+    if (object.kind == "sequence")
+        return "no column takes its values";
+    return "it has no counterpart that is made by itself";
+}
+
+void report_others(const catalog::Database& source, Plan& plan) {
+    for (const catalog::Schema& schema : source.schemas)
+        for (const catalog::Object& object : schema.others) {
+            bool carried = object.kind == "enum type" || object.kind == "domain";
+            std::string reason = why_omitted(object);
+            if (object.kind == "foreign key" || object.kind == "unique index")
+                reason = object.detail;
+            else if (!object.detail.empty())
+                reason = object.detail + "; " + reason;
+            plan.report.push_back(
+                {object.name, object.kind, carried ? "converted" : "omitted", reason});
+        }
+    for (const catalog::Object& object : source.outside)
+        plan.report.push_back(
+            {object.schema.empty() ? object.name : object.schema + "." + object.name, object.kind,
+             "left out", object.detail.empty() ? "it belongs to no schema" : object.detail});
+}
+
+} // namespace
+
+bool is_exact(std::string_view collation) {
+    return collation == "utf8mb4_0900_bin" || collation == "binary" ||
+           collation.ends_with("_nopad_bin");
+}
+
+bool wants_length(const catalog::Table& table, const catalog::Column& column, db::Flavour target) {
+    if (!is_mysql(target))
+        return false;
+    switch (column.type) {
+    case Type::text:
+    case Type::varchar:
+    case Type::citext:
+    case Type::dynamic:
+        break;
+    case Type::range:
+        return true;
+    default:
+        return false;
+    }
+    mysql::KeyUse use = mysql::key_use({}, table, column);
+    return use.indexed || use.whole;
+}
+
+bool wants_digits(const catalog::Column& column, db::Flavour target) {
+    return is_mysql(target) && column.type == Type::numeric &&
+           (!column.precision || *column.precision > 65 || column.scale.value_or(0) > 30 ||
+            column.scale.value_or(0) < 0 || column.scale.value_or(0) > *column.precision);
+}
+
+Plan make_plan(const catalog::Database& source, const Profile& profile, const Options& options,
+               const Target& target) {
+    if (target.server.flavour == db::Flavour::postgresql &&
+        source.server.flavour == db::Flavour::sqlite) {
+        Plan plan = plan_postgresql(source);
+        report_others(source, plan);
+        return plan;
+    }
+    if (!is_mysql(target.server.flavour))
+        throw Error("db.unsupported", "copying to " +
+                                          std::string(db::flavour_name(target.server.flavour)) +
+                                          " is not built in yet");
+    Plan plan = plan_mysql(source, profile, options, target);
+    report_others(source, plan);
+    return plan;
+}
+
+} // namespace runbook::schema
