@@ -1,0 +1,297 @@
+// toml++'s only translation unit (contract in config.h).
+#include "runtime/config/config.h"
+
+#include "runtime/base/error.h"
+#include "runtime/base/redact.h"
+#include "runtime/base/text.h"
+
+#include <fmt/format.h>
+#include <toml++/toml.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+namespace runbook::config {
+
+namespace {
+
+constexpr std::string_view file_name = "runbook.toml";
+
+class Reader {
+  public:
+    Reader(const std::string& file, Config& config) : file_(file), config_(config) {}
+
+    void run(const toml::table& root) {
+        for (const auto& [key, node] : root) {
+            const std::string name(key.str());
+            const toml::table* table = node.as_table();
+            const bool known =
+                name == "env" || name == "connections" || name == "channels" || name == "roster";
+            if (!known)
+                unknown(node, fmt::format("unknown {} '{}'", table ? "table" : "key", name), name,
+                        {"env", "connections", "channels", "roster"});
+            if (!table)
+                fail(node, fmt::format("'{}': table expected, got {}", name, word(node)));
+            for (const auto& [inner, value] : *table) {
+                const std::string entry(inner.str());
+                if (name == "env")
+                    environment(entry, value);
+                else if (name == "connections")
+                    connection(entry, value);
+                else if (name == "channels")
+                    channel(entry, value);
+                else
+                    role(entry, value);
+            }
+        }
+    }
+
+  private:
+    [[noreturn]] void fail(const toml::node& node, const std::string& message,
+                           const std::string& hint = {}) const {
+        throw Error("load", fmt::format("{}:{}: {}", file_, line(node), message), hint);
+    }
+    [[noreturn]] void unknown(const toml::node& node, const std::string& message,
+                              const std::string& name,
+                              const std::vector<std::string>& known) const {
+        fail(node, message + text::did_you_mean(name, known),
+             "known here: " + text::join(known, ", "));
+    }
+    static int line(const toml::node& node) { return static_cast<int>(node.source().begin.line); }
+
+    static std::string word(const toml::node& node) {
+        switch (node.type()) {
+        case toml::node_type::table:
+            return "a table";
+        case toml::node_type::array:
+            return "a list";
+        case toml::node_type::string:
+            return "text";
+        case toml::node_type::integer:
+        case toml::node_type::floating_point:
+            return "a number";
+        case toml::node_type::boolean:
+            return "a boolean";
+        default:
+            return "a date";
+        }
+    }
+
+    Value value(const toml::node& node, const std::string& what) const {
+        if (const auto* string = node.as_string())
+            return Value(string->get());
+        if (const auto* integer = node.as_integer())
+            return Value(integer->get());
+        if (const auto* number = node.as_floating_point())
+            return Value(number->get());
+        if (const auto* boolean = node.as_boolean())
+            return Value(boolean->get());
+        if (const auto* array = node.as_array()) {
+            List list;
+            for (const toml::node& item : *array)
+                list.push_back(value(item, what));
+            return list;
+        }
+        fail(node,
+             fmt::format("'{}': text, number, boolean or list expected, got {}", what, word(node)));
+    }
+
+    std::string text_of(const toml::node& node, const std::string& what) const {
+        const auto* string = node.as_string();
+        if (!string)
+            fail(node, fmt::format("'{}': text expected, got {}", what, word(node)));
+        return string->get();
+    }
+
+    const toml::table& table_of(const toml::node& node, const std::string& what) const {
+        const toml::table* table = node.as_table();
+        if (!table)
+            fail(node, fmt::format("'{}': table expected, got {}", what, word(node)));
+        return *table;
+    }
+
+    void environment(const std::string& name, const toml::node& node) {
+        Environment entry{name, {}, line(node)};
+        for (const auto& [key, inner] : table_of(node, "env." + name)) {
+            const std::string word(key.str());
+            if (word != "params")
+                unknown(inner, fmt::format("env.{}: unknown key '{}'", name, word), word,
+                        {"params"});
+            for (const auto& [parameter, setting] :
+                 table_of(inner, fmt::format("env.{}.params", name)))
+                entry.params.set(std::string(parameter.str()),
+                                 value(setting, std::string(parameter.str())));
+        }
+        config_.environments.push_back(std::move(entry));
+    }
+
+    void connection(const std::string& name, const toml::node& node) {
+        Connection entry{name, {}, {}, {}, line(node)};
+        if (node.is_string()) {
+            entry.url = text_of(node, name);
+            config_.connections.push_back(std::move(entry));
+            return;
+        }
+        const std::string where = "connections." + name;
+        for (const auto& [key, inner] : table_of(node, where)) {
+            const std::string word(key.str());
+            if (word == "url")
+                entry.url = text_of(inner, where + ".url");
+            else if (word == "password")
+                entry.password = reference(inner, where + ".password");
+            else if (word == "access")
+                entry.access = access(inner, where + ".access");
+            else
+                unknown(inner, fmt::format("{}: unknown key '{}'", where, word), word,
+                        {"url", "password", "access"});
+        }
+        if (entry.url.empty())
+            fail(node, fmt::format("{}: url is missing", where));
+        config_.connections.push_back(std::move(entry));
+    }
+
+    /// A secret never stands in the file itself.
+    std::string reference(const toml::node& node, const std::string& what) const {
+        std::string text = text_of(node, what);
+        if (!is_reference(text))
+            fail(node, fmt::format("{}: env:NAME or file:PATH expected", what),
+                 "a password in the file itself would be read by everybody who may read the file");
+        return text;
+    }
+
+    std::string access(const toml::node& node, const std::string& what) const {
+        std::string text = text_of(node, what);
+        const std::vector<std::string> known = {"read", "write", "admin"};
+        if (std::find(known.begin(), known.end(), text) == known.end())
+            unknown(node, fmt::format("{}: unknown access '{}'", what, text), text, known);
+        return text;
+    }
+
+    void channel(const std::string& name, const toml::node& node) {
+        Channel entry{name, {}, {}, line(node)};
+        const std::string where = "channels." + name;
+        for (const auto& [key, inner] : table_of(node, where)) {
+            const std::string word(key.str());
+            if (word == "type")
+                entry.type = text_of(inner, where + ".type");
+            else
+                entry.settings.set(word, value(inner, where + "." + word));
+        }
+        if (entry.type.empty())
+            fail(node, fmt::format("{}: type is missing", where));
+        config_.channels.push_back(std::move(entry));
+    }
+
+    void role(const std::string& name, const toml::node& node) {
+        Role entry{name, {}, line(node)};
+        if (const toml::array* array = node.as_array())
+            for (const toml::node& item : *array)
+                entry.people.push_back(text_of(item, "roster." + name));
+        else
+            entry.people.push_back(text_of(node, "roster." + name));
+        config_.roster.push_back(std::move(entry));
+    }
+
+    const std::string& file_;
+    Config& config_;
+};
+
+template <class T>
+const T* named(const std::vector<T>& entries, std::string_view name) {
+    for (const T& entry : entries)
+        if (entry.name == name)
+            return &entry;
+    return nullptr;
+}
+
+std::string read(const std::string& path, const std::string& kind, const std::string& what) {
+    errno = 0;
+    std::ifstream file(path, std::ios::binary);
+    std::ostringstream text;
+    text << file.rdbuf();
+    if (!file)
+        throw Error(
+            kind, fmt::format("{}: cannot be read: {}", what, std::strerror(errno ? errno : EIO)));
+    return text.str();
+}
+
+} // namespace
+
+const Map& Config::parameters(std::string_view environment) const {
+    if (const Environment* found = named(environments, environment))
+        return found->params;
+    std::vector<std::string> names;
+    for (const Environment& entry : environments)
+        names.push_back(entry.name);
+    throw Error("usage",
+                file.empty() ? fmt::format("environment '{}': there is no {} beside the playbook",
+                                           environment, file_name)
+                             : fmt::format("{}: no environment '{}'{}", file, environment,
+                                           text::did_you_mean(environment, names)),
+                names.empty()
+                    ? fmt::format("declare it as [env.{}.params] in {}", environment, file_name)
+                    : "declared: " + text::join(names, ", "));
+}
+
+const Connection* Config::connection(std::string_view name) const {
+    return named(connections, name);
+}
+
+const Channel* Config::channel(std::string_view name) const {
+    return named(channels, name);
+}
+
+const Role* Config::role(std::string_view name) const {
+    return named(roster, name);
+}
+
+Config parse(std::string_view text, const std::string& file) {
+    Config config;
+    config.file = file;
+    try {
+        const toml::table root = toml::parse(text, file);
+        Reader(file, config).run(root);
+    } catch (const toml::parse_error& problem) {
+        throw Error("load",
+                    fmt::format("{}:{}: {}", file, static_cast<int>(problem.source().begin.line),
+                                problem.description()));
+    }
+    return config;
+}
+
+Config load(const std::string& folder) {
+    const std::filesystem::path path = std::filesystem::path(folder) / file_name;
+    std::error_code ignored;
+    if (!std::filesystem::exists(path, ignored))
+        return {};
+    return parse(read(path.string(), "load", path.string()), path.string());
+}
+
+bool is_reference(std::string_view text) {
+    return (text.starts_with("env:") && text.size() > 4) ||
+           (text.starts_with("file:") && text.size() > 5);
+}
+
+SecretPtr open_secret(const std::string& reference, const std::string& folder) {
+    if (reference.starts_with("env:")) {
+        const std::string name = reference.substr(4);
+        const char* value = std::getenv(name.c_str());
+        if (!value)
+            throw Error("usage", fmt::format("environment variable {} is not set", name));
+        return make_secret(value, reference);
+    }
+    if (!is_reference(reference))
+        throw Error("usage", "env:NAME or file:PATH expected");
+    const std::filesystem::path path = std::filesystem::path(folder) / reference.substr(5);
+    std::string text = read(path.string(), "usage", reference);
+    while (text.ends_with('\n') || text.ends_with('\r'))
+        text.pop_back();
+    return make_secret(std::move(text), reference);
+}
+
+} // namespace runbook::config

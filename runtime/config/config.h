@@ -1,0 +1,70 @@
+// runbook.toml beside the playbook: environments, connections, channels, roster.
+// Owns: plain data. Any thread; reads one file, opens nothing else until asked. Never connects.
+#pragma once
+
+#include "runtime/base/value.h"
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace runbook::config {
+
+/// [env.NAME.params]: defaults of a playbook's parameters.
+struct Environment {
+    std::string name;
+    Map params; ///< text, integer, number, boolean or a list of these; `env:` and `file:` unopened
+    int line = 0;
+};
+
+/// [connections]: `prod = "postgres://ops@db1/shop"`, or a table {url, password, access}.
+struct Connection {
+    std::string name, url;
+    std::string password; ///< `env:NAME` or `file:PATH`, or empty
+    std::string access;   ///< read, write, admin, or empty
+    int line = 0;
+};
+
+/// [channels.NAME]: `type` and what that type needs; `env:` and `file:` unopened.
+struct Channel {
+    std::string name, type;
+    Map settings;
+    int line = 0;
+};
+
+/// [roster]: who may answer for a role.
+struct Role {
+    std::string name;
+    std::vector<std::string> people; ///< operating system users
+    int line = 0;
+};
+
+struct Config {
+    std::string file; ///< path as opened; empty: there is none
+    std::vector<Environment> environments;
+    std::vector<Connection> connections;
+    std::vector<Channel> channels;
+    std::vector<Role> roster;
+
+    /// The parameters of one environment. Throws Error{`usage`} that names the nearest.
+    const Map& parameters(std::string_view environment) const;
+    /// Null where there is none.
+    const Connection* connection(std::string_view name) const;
+    const Channel* channel(std::string_view name) const;
+    const Role* role(std::string_view name) const;
+};
+
+/// Reads `folder`/runbook.toml ("" is the working directory); an absent file is an empty Config.
+/// Throws Error{`load`} as "FILE:LINE: …": syntax, an unknown table or key (the nearest is named),
+/// a value of another type.
+Config load(const std::string& folder);
+/// The same from text; `file` for messages.
+Config parse(std::string_view text, const std::string& file);
+
+/// Whether `text` names where a secret is: `env:NAME`, `file:PATH`.
+bool is_reference(std::string_view text);
+/// Opens a reference: the variable, or the file's text without its last line end (relative to
+/// `folder`). The secret's origin is the reference. Throws Error{`usage`} where there is none.
+SecretPtr open_secret(const std::string& reference, const std::string& folder);
+
+} // namespace runbook::config

@@ -1,0 +1,310 @@
+// Requests: from options to the wire, redirects, retries, and the judgement of an answer.
+#include "runtime/http/http.h"
+
+#include "runtime/base/error.h"
+#include "runtime/base/json.h"
+#include "runtime/base/redact.h"
+#include "runtime/base/text.h"
+#include "runtime/base/time.h"
+#include "runtime/http/attempt.h"
+
+#include <algorithm>
+#include <curl/curl.h>
+#include <fmt/format.h>
+#include <random>
+
+namespace runbook::http {
+namespace {
+
+using std::chrono::milliseconds;
+
+std::string where(const Request& request) {
+    return request.method + " " + mask_url(request.url);
+}
+
+/// Text of a header, parameter or body; secrets are revealed: this is the sink.
+std::string open_text(const Value& value, std::string_view what) {
+    if (auto* text = value.get<std::string>())
+        return *text;
+    if (auto* bytes = value.get<Bytes>())
+        return bytes->data;
+    if (auto* secret = value.get<SecretPtr>())
+        return (*secret)->reveal();
+    if (auto* number = value.get<std::int64_t>())
+        return std::to_string(*number);
+    if (auto* number = value.get<double>())
+        return fmt::format("{}", *number);
+    if (auto* flag = value.get<bool>())
+        return *flag ? "true" : "false";
+    if (auto* decimal = value.get<Decimal>())
+        return decimal->text;
+    throw Error("usage", fmt::format("{}: text, number or secret expected, got {}", what,
+                                     value.type_name()));
+}
+
+Value reveal(const Value& value) {
+    if (auto* secret = value.get<SecretPtr>())
+        return (*secret)->reveal();
+    if (auto* list = value.get<List>()) {
+        List copy;
+        for (const auto& item : *list)
+            copy.push_back(reveal(item));
+        return copy;
+    }
+    if (auto* map = value.get<Map>()) {
+        Map copy;
+        for (const auto& [key, item] : *map)
+            copy.set(key, reveal(item));
+        return copy;
+    }
+    return value;
+}
+
+std::string encode_pairs(const std::vector<std::pair<std::string, Value>>& pairs) {
+    std::string text;
+    for (const auto& [name, value] : pairs)
+        text +=
+            (text.empty() ? "" : "&") + url_encode(name) + "=" + url_encode(open_text(value, name));
+    return text;
+}
+
+bool has_header(const Request& request, std::string_view lower_name) {
+    return std::any_of(request.headers.begin(), request.headers.end(),
+                       [&](const auto& header) { return text::lower(header.first) == lower_name; });
+}
+
+void check(const Request& request) {
+    if (request.method.empty() ||
+        request.method.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZ") != std::string::npos)
+        throw Error("usage", fmt::format("'{}' is not an HTTP method", request.method));
+    if (!request.url.starts_with("http://") && !request.url.starts_with("https://"))
+        throw Error("usage", fmt::format("{}: not an http or https URL", where(request)));
+    if (!request.body.is_null() + request.json.has_value() + !request.form.empty() > 1)
+        throw Error("usage", fmt::format("{}: only one of body, json and form", where(request)));
+    if (request.retry.attempts > 1 && !idempotent(request.method) &&
+        !has_header(request, "idempotency-key"))
+        throw Error("usage",
+                    fmt::format("{}: {} is not idempotent and is not repeated", where(request),
+                                request.method),
+                    "leave retry out, or send an Idempotency-Key header that the server honours");
+    for (const auto& [name, value] : request.headers)
+        if ((name + open_text(value, name)).find_first_of("\r\n") != std::string::npos ||
+            name.empty())
+            throw Error("usage", fmt::format("{}: header '{}' contains a line break",
+                                             where(request), redact(name)));
+}
+
+Wire to_wire(const Request& request) {
+    Wire wire;
+    wire.method = request.method;
+    wire.url = request.url;
+    if (!request.query.empty()) {
+        std::string fragment;
+        if (auto hash = wire.url.find('#'); hash != std::string::npos)
+            wire.url.erase(hash);
+        wire.url +=
+            (wire.url.find('?') == std::string::npos ? "?" : "&") + encode_pairs(request.query);
+    }
+    for (const auto& [name, value] : request.headers) {
+        std::string text = open_text(value, name);
+        wire.headers.push_back(text.empty() ? name + ";"
+                                            : name + ": " + text); // curl drops "Name:"
+    }
+    const char* type = nullptr;
+    if (request.json) {
+        wire.body = json::dump(reveal(*request.json));
+        type = "application/json";
+    } else if (!request.form.empty()) {
+        wire.body = encode_pairs(request.form);
+        type = "application/x-www-form-urlencoded";
+    } else if (!request.body.is_null()) {
+        wire.body = open_text(request.body, "body");
+        type = "application/octet-stream";
+    }
+    wire.has_body = type != nullptr;
+    if (type && !has_header(request, "content-type"))
+        wire.headers.push_back(std::string("Content-Type: ") + type);
+    if (!request.user.is_null())
+        wire.user = open_text(request.user, "user");
+    if (!request.password.is_null())
+        wire.password = open_text(request.password, "password");
+    wire.timeout = request.timeout;
+    wire.connect_timeout = request.connect_timeout;
+    wire.max_bytes = request.max_bytes;
+    wire.tls = request.tls;
+    return wire;
+}
+
+/// scheme://host:port of a URL, without userinfo; what counts as "the same host".
+std::string origin_of(const std::string& url) {
+    std::size_t begin = url.find("://");
+    begin = begin == std::string::npos ? 0 : begin + 3;
+    std::size_t end = std::min(url.find_first_of("/?#", begin), url.size());
+    std::size_t at = url.rfind('@', end);
+    std::size_t host = at != std::string::npos && at >= begin && at < end ? at + 1 : begin;
+    return text::lower(url.substr(0, begin) + url.substr(host, end - host));
+}
+
+/// Credentials stay with the host that they were meant for.
+void drop_credentials(const Request& request, Wire& wire) {
+    wire.user.clear();
+    wire.password.clear();
+    std::vector<std::string> kept;
+    for (const auto& line : wire.headers) {
+        std::string name = line.substr(0, line.find_first_of(":;"));
+        bool secret = text::lower(name) == "authorization" || text::lower(name) == "cookie";
+        for (const auto& [given, value] : request.headers)
+            secret |= given == name && value.get<SecretPtr>();
+        if (!secret)
+            kept.push_back(line);
+    }
+    wire.headers = std::move(kept);
+}
+
+Response exchange(const Request& request, milliseconds timeout, Cancel& cancel) {
+    Wire wire = to_wire(request);
+    wire.timeout = timeout;
+    for (int hops = 0;; ++hops) {
+        if (request.allow)
+            request.allow(wire.url);
+        Attempt result = attempt(wire, cancel);
+        if (result.redirect.empty() || request.follow <= 0)
+            return std::move(result.response);
+        if (hops >= request.follow)
+            throw Error("http.status",
+                        fmt::format("{}: more than {} redirects, the last one to {}",
+                                    where(request), request.follow, mask_url(result.redirect)));
+        if (origin_of(result.redirect) != origin_of(wire.url))
+            drop_credentials(request, wire);
+        wire.url = result.redirect;
+        int status = result.response.status;
+        if (wire.method != "HEAD" && (status == 303 || (status < 303 && wire.method == "POST"))) {
+            wire.method = "GET";
+            wire.has_body = false;
+            wire.body.clear();
+        }
+    }
+}
+
+std::string status_text(const std::vector<int>& statuses) {
+    if (statuses.empty())
+        return "200 to 299";
+    std::string text;
+    for (std::size_t i = 0; i < statuses.size(); ++i)
+        text += (i == 0                     ? ""
+                 : i + 1 == statuses.size() ? " or "
+                                            : ", ") +
+                std::to_string(statuses[i]);
+    return text;
+}
+
+bool status_fits(const std::vector<int>& statuses, int status) {
+    if (statuses.empty())
+        return status >= 200 && status < 300;
+    return std::find(statuses.begin(), statuses.end(), status) != statuses.end();
+}
+
+std::string excerpt(const std::string& body) {
+    std::string text = text::trim(body.substr(0, 400));
+    for (char& c : text)
+        if (static_cast<unsigned char>(c) < ' ')
+            c = ' ';
+    return text::ellipsize(redact(text), 100);
+}
+
+Error status_error(const Request& request, const Response& response) {
+    std::string begins = excerpt(response.body);
+    return Error("http.status",
+                 fmt::format("{}: expected status {}, got {}", where(request),
+                             status_text(request.expected), response.status),
+                 begins.empty() ? "" : "the answer begins: " + begins);
+}
+
+/// Seconds that the server asks to wait; nothing where it does not.
+std::optional<milliseconds> retry_after(const Response& response) {
+    std::string text(response.header("retry-after"));
+    if (text.empty())
+        return std::nullopt;
+    if (text.find_first_not_of("0123456789") == std::string::npos && text.size() < 9)
+        return milliseconds(std::stoll(text) * 1000);
+    std::time_t when = curl_getdate(text.c_str(), nullptr);
+    if (when < 0)
+        return std::nullopt;
+    return milliseconds(std::max<std::int64_t>(0, when * 1000LL - time::now_micros() / 1000));
+}
+
+milliseconds backoff_delay(const Retry& retry, int attempt) {
+    double limit = static_cast<double>(retry.initial.count());
+    for (int i = 1; i < attempt; ++i)
+        limit *= retry.backoff;
+    limit = std::min(limit, static_cast<double>(retry.max_delay.count()));
+    thread_local std::mt19937_64 random{std::random_device{}()};
+    return milliseconds(
+        static_cast<std::int64_t>(std::uniform_real_distribution<>(0, limit)(random)));
+}
+
+} // namespace
+
+std::string_view Response::header(std::string_view lower_case_name) const {
+    for (const auto& [name, value] : headers)
+        if (name == lower_case_name)
+            return value;
+    return {};
+}
+
+Response request(const Request& request, Cancel& cancel) {
+    check(request);
+    const Retry& retry = request.retry;
+    for (int number = 1;; ++number) {
+        milliseconds delay = backoff_delay(retry, number);
+        try {
+            Response response = exchange(request, request.timeout, cancel);
+            response.attempts = number;
+            bool again =
+                number < retry.attempts &&
+                std::find(retry.statuses.begin(), retry.statuses.end(), response.status) !=
+                    retry.statuses.end() &&
+                !(!request.expected.empty() && status_fits(request.expected, response.status));
+            auto asked = retry_after(response);
+            if (again && asked && *asked > retry.max_delay)
+                again = false; // the server says: not that soon
+            if (!again) {
+                if (!request.any_status && !status_fits(request.expected, response.status))
+                    throw status_error(request, response);
+                return response;
+            }
+            delay = asked.value_or(delay);
+        } catch (const Error& error) {
+            bool again = error.kind() == "http.connection" || error.kind() == "http.timeout";
+            if (!again || number >= retry.attempts)
+                throw;
+        }
+        pause(delay, cancel, where(request));
+    }
+}
+
+Value json_body(const Request& request, const Response& response) {
+    try {
+        return json::parse(response.body);
+    } catch (const Error& error) {
+        std::string begins = excerpt(response.body);
+        throw Error("json",
+                    fmt::format("{}: the body is not JSON: {}", where(request), error.message()),
+                    begins.empty() ? "the body is empty" : "it begins: " + begins);
+    }
+}
+
+std::string url_encode(std::string_view text) {
+    std::string out;
+    for (char c : text) {
+        auto u = static_cast<unsigned char>(c);
+        if ((u >= '0' && u <= '9') || (u >= 'A' && u <= 'Z') || (u >= 'a' && u <= 'z') ||
+            c == '-' || c == '.' || c == '_' || c == '~')
+            out += c;
+        else
+            out += fmt::format("%{:02X}", u);
+    }
+    return out;
+}
+
+} // namespace runbook::http
