@@ -1,0 +1,112 @@
+// Enforcement of `needs`: word patterns for commands, host names for HTTP, folders for files. Any
+// thread.
+#include "runtime/base/error.h"
+#include "runtime/base/text.h"
+#include "runtime/vm/host.h"
+
+#include <fmt/format.h>
+
+#include <filesystem>
+
+namespace runbook::vm {
+
+namespace {
+
+/// `*` stands for any run of characters.
+bool glob(std::string_view pattern, std::string_view text) {
+    std::size_t p = 0, t = 0, star = std::string_view::npos, mark = 0;
+    while (t < text.size()) {
+        if (p < pattern.size() && pattern[p] == '*') {
+            star = p++;
+            mark = t;
+        } else if (p < pattern.size() && pattern[p] == text[t]) {
+            ++p, ++t;
+        } else if (star != std::string_view::npos) {
+            p = star + 1;
+            t = ++mark;
+        } else {
+            return false;
+        }
+    }
+    while (p < pattern.size() && pattern[p] == '*')
+        ++p;
+    return p == pattern.size();
+}
+
+/// A pattern's words match the first words of the command, one `*` one word; what follows the
+/// pattern is free.
+bool command_matches(const std::string& pattern, const std::vector<std::string>& argv) {
+    const std::vector<std::string> words = text::split(pattern, ' ');
+    if (words.size() > argv.size())
+        return false;
+    for (std::size_t i = 0; i < words.size(); ++i)
+        if (!glob(words[i], argv[i]))
+            return false;
+    return true;
+}
+
+[[noreturn]] void refuse(const Permissions& permissions, std::string_view doing,
+                         std::string_view what, std::string_view need,
+                         const std::vector<std::string>& allowed) {
+    const std::string who = permissions.step.empty() ? "the playbook" : permissions.step;
+    const std::string list =
+        allowed.empty() ? "declares none" : "allows " + text::join(allowed, ", ");
+    const std::string at =
+        permissions.declared_at.empty() ? "" : fmt::format(" ({})", permissions.declared_at);
+    throw Error("permission",
+                fmt::format("{} may not {} `{}`: needs.{} {}{}", who, doing, what, need, list, at),
+                fmt::format("add it to needs.{} in the playbook's header", need));
+}
+
+std::string host_and_port(std::string_view url) {
+    const std::size_t scheme = url.find("://");
+    std::string_view rest = scheme == std::string_view::npos ? url : url.substr(scheme + 3);
+    rest = rest.substr(0, rest.find_first_of("/?#"));
+    if (const std::size_t at = rest.rfind('@'); at != std::string_view::npos)
+        rest = rest.substr(at + 1);
+    return std::string(rest);
+}
+
+} // namespace
+
+void Permissions::check_shell(const std::vector<std::string>& argv) const {
+    if (everything)
+        return;
+    for (const std::string& pattern : shell)
+        if (command_matches(pattern, argv))
+            return;
+    refuse(*this, "run", argv.empty() ? "" : argv.front(), "shell", shell);
+}
+
+void Permissions::check_http(std::string_view url) const {
+    if (everything)
+        return;
+    const std::string wanted = host_and_port(url);
+    const std::string host = wanted.substr(0, wanted.rfind(':'));
+    for (const std::string& entry : http) {
+        const std::string pattern = host_and_port(entry);
+        if (glob(pattern, wanted) || glob(pattern, host))
+            return;
+    }
+    refuse(*this, "reach", wanted, "http", http);
+}
+
+void Permissions::check_file(std::string_view path) const {
+    if (everything)
+        return;
+    namespace fs = std::filesystem;
+    std::error_code ignored;
+    const fs::path wanted = fs::weakly_canonical(fs::absolute(fs::path(path)), ignored);
+    for (const std::string& entry : files) {
+        const fs::path allowed = fs::weakly_canonical(fs::absolute(fs::path(entry)), ignored);
+        const std::string prefix = allowed.string();
+        const std::string candidate = wanted.string();
+        if (candidate == prefix ||
+            (entry.ends_with('/') &&
+             (candidate + "/").starts_with(prefix.ends_with('/') ? prefix : prefix + "/")))
+            return;
+    }
+    refuse(*this, "touch", path, "files", files);
+}
+
+} // namespace runbook::vm
