@@ -1,0 +1,161 @@
+// The registry's entries for the words of the playbook language, from options.lua. Loop thread.
+#include "runtime/engine/session.h"
+
+#include <map>
+
+namespace runbook::engine {
+
+namespace {
+
+struct Word {
+    const char* name;
+    const char* doc;
+    const char* options; ///< key in options.lua, or null
+    std::vector<vm::ParameterDoc> parameters;
+    const char* example;
+};
+
+std::vector<vm::FieldDoc> fields_of(const Map& options, const char* key) {
+    std::vector<vm::FieldDoc> fields;
+    const Value* table = options.find(key);
+    const Map* map = table ? table->get<Map>() : nullptr;
+    if (!map)
+        return fields;
+    for (const auto& [name, option] : *map)
+        if (const Map* entry = option.get<Map>())
+            fields.push_back({name, entry->text("type"), entry->text("doc"), true});
+    return fields;
+}
+
+const std::vector<Word>& words() {
+    static const vm::ParameterDoc name{
+        "name", "string", "shown to people; unique in the file", false, {}};
+    static const std::vector<Word> all = {
+        {"playbook",
+         "The header: what it is for, its parameters, and what it may touch. Returns the "
+         "parameters.",
+         "playbook",
+         {name},
+         "local p = playbook \"tidy\" { summary = \"Remove what is old\" }"},
+        {"step",
+         "One unit of work. Returns a handle whose .result later steps read.",
+         "step",
+         {name},
+         "local made = step \"make\" { run = function() return 1 end }"},
+        {"checkpoint",
+         "Looks, and passes only where pass returns true; fail is a decision table.",
+         "checkpoint",
+         {name},
+         "checkpoint \"right\" { run = function() return 1 end, pass = function(n) return n == 1 "
+         "end }"},
+        {"gate",
+         "A person decides before the run goes on.",
+         "gate",
+         {name},
+         "gate \"go\" { ask = \"Go on?\" }"},
+        {"checklist",
+         "Items that must all hold: probe(text, fn) by the machine, confirm(role, text) by people.",
+         "checklist",
+         {name},
+         "checklist \"ready\" { probe(\"one is one\", function() return 1 == 1 end) }"},
+        {"toggle",
+         "A temporary state: on and off are each other's undo, state is the observe.",
+         "toggle",
+         {},
+         "local sign = toggle { on = function() end, off = function() end, state = function() "
+         "return \"off\" end }"},
+        {"phase", "A heading in the plan.", nullptr, {name}, "phase \"afterwards\""},
+        {"probe",
+         "An item of a checklist that the machine checks.",
+         nullptr,
+         {{"text", "string", "what must hold", false, {}},
+          {"fn", "function", "returns true where it does", false, {}}},
+         "checklist \"ready\" { probe(\"it holds\", function() return true end) }"},
+        {"confirm",
+         "An item of a checklist that a person confirms.",
+         nullptr,
+         {{"role", "string", "who", false, {}}, {"text", "string", "what", false, {}}},
+         "checklist \"ready\" { confirm(\"lead\", \"everyone is here\") }"},
+        {"keep",
+         "The way back of a step whose effect stays on purpose.",
+         nullptr,
+         {{"why", "string", "shown in the report", false, {}}},
+         "step \"dump\" { run = function() return 1 end, undo = keep \"the dump stays\" }"},
+        {"rollback",
+         "Verdict: go back.",
+         nullptr,
+         {{"why", "string", "the reason", false, {}},
+          {"more", "table", "way = name of the way", true, {}}},
+         "checkpoint \"c\" { run = function() return 1 end, pass = function(n) return n == 1 end, "
+         "fail = { otherwise = rollback \"wrong\" } }"},
+        {"hold",
+         "Verdict: stop here, resumable.",
+         nullptr,
+         {{"why", "string", "the reason", false, {}}},
+         "checkpoint \"c\" { run = function() return 1 end, pass = function(n) return n == 1 end, "
+         "fail = { otherwise = hold \"look at it\" } }"},
+        {"ask",
+         "Verdict: a person of the role decides: roll back, hold, or go on.",
+         nullptr,
+         {{"role", "string", "role, or a list of them", false, {}}},
+         "checkpoint \"c\" { run = function() return 1 end, pass = function(n) return n == 1 end, "
+         "fail = { otherwise = ask \"lead\" } }"},
+        {"repair",
+         "Verdict: run fn once and judge again.",
+         nullptr,
+         {{"why", "string", "what is repaired", false, {}},
+          {"fn", "function", "gets what the checkpoint saw", false, {}}},
+         "checkpoint \"c\" { run = function() return 1 end, pass = function(n) return n == 1 end, "
+         "fail = { otherwise = repair(\"set it right\", function() end) } }"},
+        {"action",
+         "What a library returns for `step \"x\" { library.thing(), … }`: run, undo, observe, "
+         "capture.",
+         nullptr,
+         {{"table", "table", "the functions", false, {}}},
+         "step \"x\" { action { run = function() end, undo = function() end } }"},
+        {"expect",
+         "Raises where the value is not true; expect.none(list, what), expect.equal(actual, "
+         "expected, what).",
+         nullptr,
+         {{"value", "any", "must be true", false, {}},
+          {"what", "string", "for the message", true, {}}},
+         "step \"x\" { run = function() return 1 end, verify = function(ctx) expect(ctx.result == "
+         "1, \"it is one\") end }"},
+        {"decimal",
+         "An exact decimal from text.",
+         nullptr,
+         {{"text", "string", "digits, as \"12.50\"", false, {}}},
+         "local price = decimal \"12.50\" + 1"},
+        {"require",
+         "A module beside the playbook, or of the standard library.",
+         nullptr,
+         {{"name", "string", "dots are folders", false, {}}},
+         "local maintenance = require \"maintenance\""},
+        {"print",
+         "Writes a line into the log of the run.",
+         nullptr,
+         {{"...", "any", "shown side by side", true, {}}},
+         "step \"x\" { run = function() print(\"here\") end }"},
+    };
+    return all;
+}
+
+} // namespace
+
+void describe_words(Session& session, const Map& options) {
+    vm::AreaDoc& area = session.registry.area(
+        "",
+        "What a playbook is written in. Options of each word are checked while the file loads.");
+    if (!area.functions.empty())
+        return;
+    for (const Word& word : words()) {
+        vm::FunctionDoc doc{word.name, word.doc,         word.parameters, "",          "",
+                            {},        vm::Effect::none, false,           word.example};
+        if (word.options)
+            doc.parameters.push_back({"options", "table", "what it is and does", false,
+                                      fields_of(options, word.options)});
+        area.functions.push_back(std::move(doc));
+    }
+}
+
+} // namespace runbook::engine

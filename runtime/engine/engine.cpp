@@ -1,0 +1,489 @@
+#include "runtime/engine/engine.h"
+
+#include "runtime/base/digest.h"
+#include "runtime/base/redact.h"
+#include "runtime/base/text.h"
+#include "runtime/base/time.h"
+#include "runtime/base/worker.h"
+#include "runtime/engine/lists.h"
+#include "runtime/engine/plan_text.h"
+#include "runtime/engine/session.h"
+#include "runtime/view/view.h"
+#include "runtime/vm/error_table.h"
+#include "runtime/vm/values.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <ctime>
+#include <filesystem>
+#include <random>
+#include <unistd.h>
+
+namespace runbook::engine {
+
+namespace {
+
+/// "20261120-2200-7f3a": sortable, and short enough to type.
+std::string new_run_id() {
+    const std::time_t now = std::time(nullptr);
+    std::tm utc{};
+    ::gmtime_r(&now, &utc);
+    std::random_device random;
+    return fmt::format("{:04}{:02}{:02}-{:02}{:02}-{:04x}", utc.tm_year + 1900, utc.tm_mon + 1,
+                       utc.tm_mday, utc.tm_hour, utc.tm_min, random() & 0xffffU);
+}
+
+/// A database URL loses its password before it is pinned; resume takes it from the environment
+/// again.
+std::string without_password(const std::string& text) {
+    const std::size_t scheme = text.find("://");
+    if (scheme == std::string::npos)
+        return text;
+    const std::size_t start = scheme + 3;
+    const std::size_t at = text.find('@', start);
+    const std::size_t slash = text.find('/', start);
+    if (at == std::string::npos || (slash != std::string::npos && slash < at))
+        return text;
+    const std::size_t colon = text.find(':', start);
+    if (colon == std::string::npos || colon > at)
+        return text;
+    return text.substr(0, colon) + text.substr(at);
+}
+
+bool is_secret(const Map& plan, std::string name) {
+    std::replace(name.begin(), name.end(), '-', '_');
+    for (const Value& item : list_at(plan, "parameters"))
+        if (item.get<Map>()->text("name") == name)
+            return item.get<Map>()->text("type") == "secret";
+    return false;
+}
+
+/// What resume needs. Secrets from the command line are left out: resume asks for them again.
+Map pin(const Session& session, const Map& plan) {
+    List parameters, modules;
+    for (const auto& [name, value] : session.options.parameters)
+        if (!is_secret(plan, name))
+            parameters.push_back(List{name, without_password(value)});
+    for (const auto& [path, text] : session.modules)
+        modules.push_back(
+            Map{{"path", path}, {"sha256", digest::sha256_hex(text)}, {"text", text}});
+    std::error_code ignored;
+    return Map{{"cwd", std::filesystem::current_path(ignored).string()},
+               {"file", session.options.file},
+               {"source", session.source},
+               {"sha256", digest::sha256_hex(session.source)},
+               {"modules", modules},
+               {"parameters", parameters},
+               {"environment", session.options.environment}};
+}
+
+/// The first line in which two texts differ, from 1.
+std::size_t first_difference(const std::string& a, const std::string& b) {
+    const auto left = text::split(a, '\n'), right = text::split(b, '\n');
+    std::size_t line = 0;
+    while (line < left.size() && line < right.size() && left[line] == right[line])
+        ++line;
+    return line + 1;
+}
+
+Value describe(Session& session) {
+    lua_State* L = session.state->L();
+    lua_getfield(L, LUA_REGISTRYINDEX, "runbook.program");
+    lua_getfield(L, -1, "describe");
+    if (lua_pcall(L, 0, 1, 0) != 0)
+        throw vm::to_error(L, -1);
+    Value value = vm::to_value(L, -1);
+    lua_pop(L, 2);
+    return value;
+}
+
+/// Throws the first finding that is an error.
+void refuse_findings(const std::vector<Finding>& findings) {
+    std::string text;
+    for (const Finding& finding : findings)
+        if (finding.error)
+            text += (text.empty() ? "" : "\n") +
+                    fmt::format("{}:{}: {}", finding.file, finding.line, finding.message);
+    if (!text.empty())
+        throw Error("load", text);
+}
+
+std::vector<Finding> findings_from(const Value& value) {
+    std::vector<Finding> result;
+    const List* list = value.get<List>();
+    for (const Value& item : list ? *list : List{})
+        if (const Map* map = item.get<Map>())
+            result.push_back({map->text("file"), static_cast<int>(map->integer("line")),
+                              map->text("message"), map->boolean("error", true)});
+    return result;
+}
+
+std::vector<Finding> program_findings(Session& session) {
+    lua_State* L = session.state->L();
+    lua_getfield(L, LUA_REGISTRYINDEX, "runbook.program");
+    lua_getfield(L, -1, "findings");
+    if (lua_pcall(L, 0, 1, 0) != 0)
+        throw vm::to_error(L, -1);
+    auto result = findings_from(vm::to_value(L, -1));
+    lua_pop(L, 2);
+    return result;
+}
+
+std::vector<Finding> undefined_names(Session& session) {
+    lua_State* L = session.state->L();
+    lua_getfield(L, LUA_REGISTRYINDEX, "runbook.program");
+    lua_getfield(L, -1, "undefined_names");
+    lua_getfield(L, LUA_REGISTRYINDEX, "runbook.chunk");
+    session.state->push_sandbox();
+    lua_pushlstring(L, session.options.file.data(), session.options.file.size());
+    if (lua_pcall(L, 3, 1, 0) != 0)
+        throw vm::to_error(L, -1);
+    auto result = findings_from(vm::to_value(L, -1));
+    lua_pop(L, 2);
+    return result;
+}
+
+/// Puts run.lua and its fellows together; leaves main.lua's table in the registry.
+void link_run(Session& session) {
+    lua_State* L = session.state->L();
+    auto push = [&](const char* key) { lua_getfield(L, LUA_REGISTRYINDEX, key); };
+    const int base = lua_gettop(L);
+    push("runbook.host");
+    session.state->load_host_file("runtime/engine/people.lua", 1);
+    lua_setfield(L, LUA_REGISTRYINDEX, "runbook.people");
+    push("runbook.host");
+    push("runbook.program");
+    lua_getfield(L, -1, "words");
+    lua_remove(L, -2);
+    session.state->load_host_file("runtime/engine/judge.lua", 2);
+    lua_setfield(L, LUA_REGISTRYINDEX, "runbook.judge");
+    push("runbook.host");
+    push("runbook.program");
+    push("runbook.judge");
+    session.state->load_host_file("runtime/engine/rollback.lua", 3);
+    lua_setfield(L, LUA_REGISTRYINDEX, "runbook.rollback");
+    for (const char* key :
+         {"runbook.host", "runbook.program", "runbook.people", "runbook.judge", "runbook.rollback"})
+        push(key);
+    session.state->load_host_file("runtime/engine/run.lua", 5);
+    lua_setfield(L, LUA_REGISTRYINDEX, "runbook.run");
+    push("runbook.rollback");
+    lua_getfield(L, -1, "link");
+    push("runbook.run");
+    lua_call(L, 1, 0);
+    lua_settop(L, base);
+    for (const char* key : {"runbook.host", "runbook.program", "runbook.run", "runbook.rollback"})
+        push(key);
+    session.state->load_host_file("runtime/engine/main.lua", 4);
+    lua_setfield(L, LUA_REGISTRYINDEX, "runbook.mainloop");
+}
+
+void push_history(lua_State* L, const std::vector<journal::Event>& events) {
+    lua_createtable(L, static_cast<int>(events.size()), 0);
+    for (std::size_t i = 0; i < events.size(); ++i) {
+        vm::push_value(
+            L, Map{{"event", events[i].event}, {"step", events[i].step}, {"data", events[i].data}});
+        lua_rawseti(L, -2, static_cast<int>(i + 1));
+    }
+}
+
+/// The state of the run as the exit code tells it.
+void settle(Session& session, int exit, const std::string& outcome) {
+    const bool held_open = outcome == "held" || outcome == "person_needed";
+    session.journal->finish(session.run,
+                            held_open ? journal::RunState::held : journal::RunState::finished,
+                            outcome, exit);
+}
+
+} // namespace
+
+struct Engine::Impl {
+    RegisterBindings register_bindings;
+    view::EventSink& sink;
+    std::unique_ptr<Session> described; ///< only for registry()
+
+    void open_journal(Session& session) const {
+        session.journal_location = session.options.journal.empty()
+                                       ? journal::Journal::default_location()
+                                       : session.options.journal;
+        session.journal = journal::Journal::open(session.journal_location);
+        session.journal_worker = std::make_shared<Worker>();
+    }
+
+    /// Appends from the loop thread, outside the Lua task (first and last events).
+    static void append(Session& session, const std::string& event, const Map& data) {
+        session.sink.on_event(session.journal->append(session.run, session.fence, event, "", data));
+    }
+
+    /// Called by begin(): from here on the run exists.
+    void start(Session& session, const Map& plan) const {
+        session.run = session.options.run_id.empty() ? new_run_id() : session.options.run_id;
+        journal::RunRecord record;
+        record.run = session.run;
+        record.playbook = plan.text("name");
+        record.file = std::filesystem::absolute(session.options.file).string();
+        record.started = record.updated = time::now_micros();
+        record.pinned = pin(session, plan);
+        session.journal->create(record);
+        session.hold_lease();
+        Map parameters;
+        for (const Value& item : list_at(plan, "parameters"))
+            parameters.set(item.get<Map>()->text("name"), item.get<Map>()->text("value"));
+        append(session, "run.started",
+               Map{{"playbook", plan.text("name")},
+                   {"summary", plan.text("summary")},
+                   {"file", session.options.file},
+                   {"params", parameters},
+                   {"env", session.options.environment},
+                   {"initiator", current_user()},
+                   {"host", host_name()},
+                   {"version", RUNBOOK_VERSION},
+                   {"journal", session.journal_location},
+                   {"sha256", digest::sha256_hex(session.source)}});
+        Map shown;
+        for (const char* key : {"items", "window", "rollback_within_s", "way_back_order"})
+            if (const Value* value = plan.find(key))
+                shown.set(key, *value);
+        append(session, "plan", shown);
+    }
+
+    int run(Session& session, const std::vector<journal::Event>& history,
+            const std::string& way) const {
+        lua_State* L = session.state->L();
+        session.loading = false;
+        session.last_request = 0;
+        // What was asked while nobody ran it still counts; what an earlier process has seen does
+        // not.
+        for (const journal::Request& request : session.journal->requests(session.run, 0))
+            if (history.empty() || request.micros <= history.back().micros)
+                session.last_request = std::max(session.last_request, request.id);
+        link_run(session);
+        lua_getfield(L, LUA_REGISTRYINDEX, "runbook.host");
+        lua_getfield(L, -1, "try");
+        lua_remove(L, -2);
+        lua_getfield(L, LUA_REGISTRYINDEX, "runbook.mainloop");
+        lua_getfield(L, -1, "main");
+        lua_remove(L, -2);
+        push_history(L, history);
+        lua_pushlstring(L, session.mode.data(), session.mode.size());
+        lua_pushlstring(L, way.data(), way.size());
+        vm::TaskPtr task = session.scheduler().spawn(L, 4, "run");
+        session.main_task = task;
+        session.scheduler().on_interrupt([&session, task](int) {
+            if (session.interrupted)
+                ::_exit(session.begun
+                            ? 4
+                            : 2); // asked twice: leave; the journal knows what was going on
+            session.interrupted = true;
+            session.scheduler().cancel(task, Error("cancelled", "interrupted"));
+        });
+        std::shared_ptr<void> ticking;
+        std::function<void()> tick = [&] {
+            sink.tick();
+            ticking = session.scheduler().after(0.1, tick);
+        };
+        ticking = session.scheduler().after(0.1, tick);
+        session.scheduler().run(task);
+        ticking.reset();
+        const int base = lua_gettop(task->L) - task->results + 1;
+        if (task->failed || lua_toboolean(task->L, base) == 0) {
+            const Error error = vm::to_error(task->L, -1);
+            if (!session.begun || error.kind() == "usage")
+                throw error;
+            throw Error(
+                error.kind(), fmt::format("run {} stopped: {}", session.run, error.message()),
+                error.hint().empty()
+                    ? fmt::format(
+                          "nothing was retried; see `runbook show {0}`, then `runbook resume {0}`",
+                          session.run)
+                    : error.hint())
+                .set_in_doubt();
+        }
+        const int exit = static_cast<int>(lua_tointeger(task->L, base + 1));
+        const std::string outcome = lua_tostring(task->L, base + 2);
+        settle(session, exit, outcome);
+        return exit;
+    }
+};
+
+Engine::Engine(RegisterBindings register_bindings, view::EventSink& sink)
+    : impl_(std::make_unique<Impl>(Impl{register_bindings, sink, nullptr})) {}
+Engine::~Engine() = default;
+
+int Engine::exec(const Options& options) {
+    if (options.dry_run)
+        throw Error("usage", "--dry-run is not there yet",
+                    "`runbook plan` shows what would happen, without effects");
+    Session session(impl_->register_bindings, impl_->sink, options);
+    session.load(true);
+    refuse_findings(undefined_names(session));
+    refuse_findings(program_findings(session));
+    impl_->open_journal(session);
+    const Map plan =
+        *describe(session).get<Map>(); // now: no second Lua call from inside the run's task
+    session.on_begin = [&] { impl_->start(session, plan); };
+    return impl_->run(session, {}, "");
+}
+
+namespace {
+
+/// Loads the pinned program of a run into a session, refusing a changed source.
+void load_pinned(Session& session, const journal::RunRecord& record) {
+    const Map& pinned = record.pinned;
+    session.run = record.run;
+    session.options.file = pinned.text("file");
+    session.options.environment = pinned.text("environment");
+    std::error_code error;
+    std::filesystem::current_path(pinned.text("cwd"), error);
+    if (error)
+        throw Error("usage", fmt::format("run {}: its working directory {} is gone", record.run,
+                                         pinned.text("cwd")));
+    const auto given_again = session.options.parameters; // secrets that were on the command line
+    session.options.parameters.clear();
+    for (const Value& item : list_at(pinned, "parameters"))
+        session.options.parameters.emplace_back(*(*item.get<List>())[0].get<std::string>(),
+                                                *(*item.get<List>())[1].get<std::string>());
+    for (const auto& entry : given_again)
+        if (std::find(session.options.parameters.begin(), session.options.parameters.end(),
+                      entry) == session.options.parameters.end())
+            session.options.parameters.push_back(entry);
+    const std::string now = Session::read_file(session.options.file);
+    if (now != pinned.text("source") && !session.options.accept_changed)
+        throw Error("usage",
+                    fmt::format("{}:{}: the playbook has changed since run {} started",
+                                session.options.file, first_difference(now, pinned.text("source")),
+                                record.run),
+                    "put it back as it was, or resume with --accept-changed");
+    session.source = now;
+    session.load(true);
+    if (!session.options.accept_changed)
+        for (const Value& item : list_at(pinned, "modules"))
+            for (const auto& [path, text] : session.modules)
+                if (path == item.get<Map>()->text("path") && text != item.get<Map>()->text("text"))
+                    throw Error("usage",
+                                fmt::format("{}:{}: the module has changed since run {} started",
+                                            path,
+                                            first_difference(text, item.get<Map>()->text("text")),
+                                            record.run),
+                                "put it back as it was, or resume with --accept-changed");
+    refuse_findings(undefined_names(session));
+    refuse_findings(program_findings(session));
+}
+
+} // namespace
+
+int Engine::resume(const std::string& run, const Options& options) {
+    return continue_run(run, "resume", "", options);
+}
+
+int Engine::rollback(const std::string& run, const std::string& way, const Options& options) {
+    return continue_run(run, "rollback", way, options);
+}
+
+int Engine::continue_run(const std::string& run, const std::string& mode, const std::string& way,
+                         const Options& options) {
+    Session session(impl_->register_bindings, impl_->sink, options);
+    session.mode = mode;
+    impl_->open_journal(session);
+    const auto record = session.journal->find(run);
+    if (!record)
+        throw Error("usage", fmt::format("no run '{}' in {}", run, session.journal_location),
+                    "`runbook runs` lists them");
+    const bool may_go_back = mode == "rollback" && record->outcome == "succeeded";
+    if (record->state == journal::RunState::finished && !may_go_back)
+        throw Error("usage", fmt::format("run {} has ended already: {}", run, record->outcome));
+    load_pinned(session, *record);
+    session.hold_lease();
+    const auto history = session.journal->events(run);
+    for (const journal::Event& event : history)
+        impl_->sink.on_history(event);
+    session.on_begin = [&] {
+        Impl::append(session, "run.resumed", Map{{"by", current_user()}, {"host", host_name()}});
+    };
+    return impl_->run(session, history, way);
+}
+
+Map Engine::plan(const Options& options) {
+    Session session(impl_->register_bindings, impl_->sink, options);
+    session.load(false);
+    return *describe(session).get<Map>();
+}
+
+std::string Engine::plan_text(const Options& options, const std::string& format) {
+    return format_plan(plan(options), format);
+}
+
+std::vector<Finding> Engine::check(const std::string& file) {
+    std::vector<Finding> findings;
+    try {
+        Options options;
+        options.file = file;
+        Session session(impl_->register_bindings, impl_->sink, options);
+        try {
+            session.load(false);
+        } catch (const Error& error) {
+            // "file:line: message"
+            const std::string& text = error.message();
+            Finding finding{file, 1, text, true};
+            if (text.starts_with(file + ":")) {
+                std::size_t used = 0;
+                const std::string rest = text.substr(file.size() + 1);
+                try {
+                    finding.line = std::stoi(rest, &used);
+                    finding.message = rest.substr(std::min(used + 2, rest.size()));
+                } catch (const std::exception&) {
+                    finding.message = text;
+                }
+            }
+            findings.push_back(finding);
+        }
+        lua_State* L = session.state->L();
+        lua_getfield(L, LUA_REGISTRYINDEX, "runbook.chunk");
+        const bool compiled = lua_isfunction(L, -1);
+        lua_pop(L, 1);
+        if (compiled)
+            for (const Finding& finding : undefined_names(session))
+                if (findings.empty() || findings.front().line != finding.line)
+                    findings.push_back(finding);
+        if (findings.empty())
+            findings = program_findings(session);
+    } catch (const Error& error) {
+        findings.push_back({file, 0, error.message(), true});
+    }
+    return findings;
+}
+
+std::vector<ParameterInfo> Engine::parameters(const std::string& file, std::string* summary) {
+    Options options;
+    options.file = file;
+    const Map description = plan(options);
+    if (summary)
+        *summary = description.text("summary");
+    std::vector<ParameterInfo> result;
+    for (const Value& item : list_at(description, "parameters")) {
+        const Map& map = *item.get<Map>();
+        ParameterInfo info{map.text("name"), map.text("type"), map.text("doc"),
+                           map.boolean("required"), std::nullopt};
+        if (map.contains("default"))
+            info.default_text = map.text("default");
+        result.push_back(std::move(info));
+    }
+    return result;
+}
+
+const vm::Registry& Engine::registry() {
+    if (!impl_->described) {
+        Options options;
+        options.file = "help";
+        impl_->described =
+            std::make_unique<Session>(impl_->register_bindings, impl_->sink, options);
+        lua_State* L = impl_->described->state->L();
+        impl_->described->state->load_host_file("runtime/engine/options.lua", 0);
+        describe_words(*impl_->described, *vm::to_value(L, -1).get<Map>());
+        lua_pop(L, 1);
+    }
+    return impl_->described->registry;
+}
+
+} // namespace runbook::engine

@@ -1,0 +1,93 @@
+// The engine: loads a playbook, runs it durably, goes back when it must.
+// Owns: one State per run, the journal's lease, the order of steps. Loop thread; blocks until the
+// run has ended. Never includes a database header: what a playbook touches comes in through
+// `register_bindings`.
+#pragma once
+
+#include "runtime/base/value.h"
+#include "runtime/vm/registry.h"
+#include "runtime/vm/state.h"
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace runbook::view {
+class EventSink;
+}
+
+namespace runbook::engine {
+
+/// Installs every binding into a state; bindings/register_all.cpp, handed in by main.
+using RegisterBindings = void (*)(vm::State&, vm::Registry&);
+
+/// Exit codes of docs/playbook.md.
+enum Exit { succeeded = 0, failed = 1, not_started = 2, held = 3, person_needed = 4 };
+
+struct Options {
+    std::string file;                                            ///< the playbook
+    std::vector<std::pair<std::string, std::string>> parameters; ///< --NAME VALUE, as given
+    std::string environment;          ///< --env, a section of runbook.toml
+    std::string run_id;               ///< empty: made from date and random letters
+    std::vector<std::string> approve; ///< gates approved beforehand, as the initiator
+    std::string journal;              ///< location; empty: the default
+    bool dry_run = false;
+    bool detach = false;         ///< leave at a gate with exit 3 instead of waiting
+    bool interactive = false;    ///< standard input is a terminal on which people can be asked
+    bool accept_changed = false; ///< resume: go on although the source changed
+};
+
+/// One parameter of a playbook, for --help and for completion.
+struct ParameterInfo {
+    std::string name, type, doc;
+    bool required = false;
+    std::optional<std::string> default_text;
+};
+
+/// A finding of check: "playbooks/x.lua:12: step "backup": unknown option 'retires' (did you mean
+/// 'retry'?)".
+struct Finding {
+    std::string file;
+    int line = 0;
+    std::string message;
+    bool error = true; ///< false: a warning
+};
+
+class Engine {
+  public:
+    Engine(RegisterBindings register_bindings, view::EventSink& sink);
+    ~Engine();
+
+    /// Runs the playbook; returns the exit code. Everything that prevents the start throws Error
+    /// (exit 2) before anything ran.
+    int exec(const Options& options);
+    /// Continues a run from its journal. `options.file` is ignored.
+    int resume(const std::string& run, const Options& options);
+    /// Rolls a held or failed run back.
+    int rollback(const std::string& run, const std::string& way, const Options& options);
+
+    /// Loads the file (declarations only) and describes it: {name, summary, items:[…], window,
+    /// way_back:[…], reach:{…}}. Parameters may be missing; they stand as "<name>".
+    Map plan(const Options& options);
+    /// The same as text for people, Markdown, Mermaid or JSON ("text", "md", "mermaid", "json").
+    std::string plan_text(const Options& options, const std::string& format);
+    /// Every problem that loading shows; never throws for the playbook's own mistakes.
+    std::vector<Finding> check(const std::string& file);
+    /// What `runbook exec FILE --help` shows; throws Error where the file does not load.
+    std::vector<ParameterInfo> parameters(const std::string& file, std::string* summary = nullptr);
+
+    /// The declarations of everything (bindings and words), for types, doc, completion and the
+    /// REPL.
+    const vm::Registry& registry();
+
+  private:
+    int continue_run(const std::string& run, const std::string& mode, const std::string& way,
+                     const Options& options);
+    struct Impl;
+    std::unique_ptr<Impl> impl_;
+};
+
+} // namespace runbook::engine

@@ -1,0 +1,145 @@
+-- Puts the engine's Lua files together, and completes the program once the playbook has declared it: cross references,
+-- permissions, the description that plan and check show. Returns the program.
+local host, modules = ...
+local program = modules.program
+
+-- Checks what only the whole file shows. Returns a list of {line, message, error}.
+function program.findings()
+  local found = {}
+  local header = program.header()
+  local function add(at, message, warning) found[#found + 1] = { order = #found, file = at.file, line = at.line, message = message, error = not warning } end
+  if not header then return { { file = host.file, line = 1, message = 'no playbook: the file must begin with `playbook "name" { … }`', error = true } } end
+  local seconds = function(v) return v and host.parse_duration(v) or 0 end
+  local t, names, track = header.t, program.names, program.track
+  local function known(at, who, option, name)
+    if name and not names[name] then add(at, ("%s: option '%s': no step '%s'%s"):format(who, option, name, host.did_you_mean(name, names))) end
+  end
+  for _, item in ipairs(track) do
+    local who = program.label(item.kind, item.name)
+    known(item, who, "beside", item.t.beside)
+    if item.t.beside and names[item.t.beside] and names[item.t.beside].index <= item.index then
+      add(item, ("%s: option 'beside': '%s' comes before it"):format(who, item.t.beside))
+    end
+    if t.roles and item.t.owner and not t.roles[item.t.owner] then
+      add(item, ("%s: option 'owner': no role '%s'%s"):format(who, item.t.owner, host.did_you_mean(item.t.owner, t.roles)))
+    end
+    if t.roles and item.t.role and not t.roles[item.t.role] then
+      add(item, ("%s: option 'role': no role '%s'%s"):format(who, item.t.role, host.did_you_mean(item.t.role, t.roles)))
+    end
+  end
+  if t.window then
+    known(header, "window", "from", t.window.from)
+    known(header, "window", "to", t.window.to)
+    local inside, planned, worst = false, 0, 0
+    for _, item in ipairs(track) do
+      if item.name == t.window.from then inside = true end
+      if inside and not item.t.beside and item.t.on ~= "rollback" then
+        planned = planned + seconds(item.t.takes)
+        worst = worst + math.max(seconds(item.t.takes), seconds(item.t.within))
+      end
+      if item.name == t.window.to then inside = false end
+    end
+    local back = seconds((t.rollback or {}).within)
+    program.window = { from = t.window.from, to = t.window.to, target_s = seconds(t.window.target), max_s = seconds(t.window.max), planned_s = planned, worst_s = worst }
+    if t.window.target and planned > seconds(t.window.target) then
+      add(header, ("window: the steps take %s together, the target is %s"):format(host.duration_text(planned), t.window.target))
+    end
+    if t.window.max and worst + back > seconds(t.window.max) then
+      add(header, ("window: with every answer late the steps take %s, and a rollback %s more: the maximum is %s"):format(
+        host.duration_text(worst), host.duration_text(back), t.window.max))
+    end
+  end
+  -- a toggle that does not end as it was found: what the first step that uses it changes
+  local found_as, left = {}, {}
+  for _, item in ipairs(track) do
+    for _, action in ipairs(item.actions or {}) do
+      local toggle = action.toggle
+      if toggle then
+        found_as[toggle] = found_as[toggle] or (action.to == "on" and "off" or "on")
+        left[toggle] = action.to ~= found_as[toggle] and not item.t.stays and item or nil
+      end
+    end
+  end
+  for toggle, item in pairs(left) do
+    add(item, ("step \"%s\": is left %s at the end of the playbook: switch it back, or say stays = \"why\""):format(
+      item.name, found_as[toggle] == "off" and "on" or "off"), true)
+  end
+  table.sort(found, function(a, b) return a.line < b.line or a.line == b.line and a.order < b.order end)
+  return found
+end
+
+-- `needs`, with names of parameters replaced by their values; the hosts of url parameters are always reachable.
+function program.permissions()
+  local header = program.header()
+  if not header then host.raise_usage(("%s: declares no playbook: it must begin with `playbook \"name\" { … }`"):format(host.file)) end
+  local needs = header.t.needs or {}
+  local function list(value, kind)
+    local result = {}
+    for _, entry in ipairs(type(value) == "table" and value or { value }) do
+      local parameter = (header.t.params or {})[entry]
+      if kind and parameter and parameter[1] == kind then entry = header.values[entry] end
+      result[#result + 1] = entry
+    end
+    return result
+  end
+  local http = list(needs.http, "url")
+  for name, parameter in pairs(header.t.params or {}) do
+    if parameter[1] == "url" and type(header.values[name]) == "string" then http[#http + 1] = header.values[name] end
+  end
+  return { shell = list(needs.shell), http = http, files = list(needs.files, "path"), declared_at = ("%s:%d"):format(header.file, header.line) }
+end
+
+local function way_back(item)
+  local t = item.t
+  if item.kind ~= "step" then return nil end
+  if program.is(t.undo, program.classes.Way) then return "keep: " .. t.undo.keep end
+  if t.undo then return "undo" end
+  for _, action in ipairs(item.actions) do
+    if action.toggle then return "toggle" end
+    if action.undo then return "undo" end
+  end
+  return "none"
+end
+
+-- The plan as data: what will be done, by whom, how long, and the way back. No effects.
+function program.describe()
+  local header = program.header()
+  local t = header.t
+  local items, back = {}, {}
+  for _, item in ipairs(program.track) do
+    local estimate = item.t.takes and host.parse_duration(item.t.takes) or nil
+    items[#items + 1] = { name = item.name, kind = item.kind, owner = item.t.owner or item.t.role, owner_title = t.roles and t.roles[item.t.owner or item.t.role or ""],
+      takes_s = estimate, way_back = way_back(item), beside = item.t.beside, on = item.t.on, line = item.line, within_s = item.t.within and host.parse_duration(item.t.within) or nil,
+      ask = type(item.t.ask) == "string" and item.t.ask or nil, otherwise = item.t.otherwise }
+  end
+  for i = #program.track, 1, -1 do
+    local item = program.track[i]
+    local how = way_back(item)
+    if item.t.on == "rollback" then back[#back + 1] = { name = item.name, how = "checked" }
+    elseif how and how ~= "none" then back[#back + 1] = { name = item.name, how = how } end
+  end
+  program.findings()
+  local parameters = {}
+  for _, entry in ipairs(program.parameters) do
+    parameters[#parameters + 1] = { name = entry.name, type = entry.type, doc = entry.t.doc or "", required = entry.t.required == true,
+      default = entry.t.default ~= nil and tostring(entry.t.default) or nil, access = entry.t.access,
+      value = entry.value ~= nil and tostring(entry.value) or (entry.type == "secret" and ("*** from " .. tostring(entry.source))) or nil }
+  end
+  return { name = header.name, summary = t.summary or "", items = items, way_back_order = back, window = program.window,
+    rollback_within_s = t.rollback and t.rollback.within and host.parse_duration(t.rollback.within) or nil, reach = program.permissions(), parameters = parameters }
+end
+
+-- Undefined names anywhere in the chunk, also in functions that have not run.
+function program.undefined_names(chunk, env, file)
+  local found = {}
+  host.each_global(chunk, function(name, line, writes)
+    if type(name) == "string" and rawget(env, name) == nil then
+      found[#found + 1] = { file = file, line = line, error = true, message = writes
+        and ("assignment to the undeclared name '%s': write `local %s`"):format(name, name)
+        or ("undefined name '%s'%s"):format(name, host.did_you_mean(name, env)) }
+    end
+  end)
+  return found
+end
+
+return program

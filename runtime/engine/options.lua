@@ -1,0 +1,59 @@
+-- The option tables of the playbook language, as data: one source for checking, stubs, reference and help.
+-- type: string, function, boolean, number, duration, list, table, any, verdict, strings (one or a list).
+local function option(type, doc) return { type = type, doc = doc } end
+
+local retry = {
+  attempts = option("number", "how often, the first counted"), on = option("strings", "error kinds that are retried; all but argument errors if left out"),
+  initial = option("duration", "first delay (1s)"), backoff = option("number", "factor between delays (2)"),
+  max_delay = option("duration", "longest delay (1m)"), within = option("duration", "bound on all attempts together"),
+}
+local shared = {
+  owner = option("string", "role that is responsible"), takes = option("duration", "estimate, for the plan; never a wait"),
+  says = option("string", "posted when it is done; {result.x} is filled in"), hints = option("table", "what to do, by error kind"),
+  only_if = option("any", "skipped unless true; a value or a function"), retry = option("table", "when and how often again"),
+}
+local function with(base, more)
+  local result = {}
+  for k, v in pairs(base) do result[k] = v end
+  for k, v in pairs(more) do result[k] = v end
+  return result
+end
+
+return {
+  retry = retry,
+  playbook = {
+    summary = option("string", "one line: what it is for"), params = option("table", "parameters; each is a command-line option"),
+    roles = option("table", "role = title"), needs = option("table", "what may be touched: shell, http, files"),
+    window = option("table", "from, to, target, max: the time traffic is closed"), rollback = option("table", "within: time budget; ways: names"),
+    ask = option("table", "within, otherwise: how long a question waits and what then happens"),
+  },
+  window = { from = option("string", "step that opens the window"), to = option("string", "step that closes it"),
+    target = option("duration", "wanted length"), max = option("duration", "longest allowed") },
+  rollback = { within = option("duration", "time budget of the way back"), ways = option("strings", "names of the ways") },
+  ask = { within = option("duration", "how long an answer may take"), otherwise = option("string", "rollback or hold, when nobody answers") },
+  needs = { shell = option("strings", "commands, as patterns of words"), http = option("strings", "hosts; names of url parameters too"),
+    files = option("strings", "folders (ending in /) and files; names of path parameters too") },
+  parameter = { default = option("any", "value when none is given"), required = option("boolean", "must be given"), doc = option("string", "shown by --help"),
+    access = option("string", "database: read, write or admin"), empty = option("boolean", "database: refused before the run where it has tables"),
+    from = option("string", "secret: env:NAME or file:PATH"), of = option("string", "list: type of its items") },
+  step = with(shared, {
+    run = option("function", "the work; what it returns is step.result"), capture = option("function", "what must be known before; later ctx.saved"),
+    verify = option("function", "post-condition; false or an error fails the attempt"),
+    observe = option("function", "asked when in doubt: done, absent, partial or unknown"),
+    undo = option("any", "a function, keep \"why\", or one function per way"), timeout = option("duration", "bounds one attempt"),
+    failure = option("string", "continue: go on when it failed"), loses = option("function", "rows a rollback from here would lose"),
+    idempotent = option("boolean", "safe to run again when in doubt"), manual = option("string", "a person does it and says so"),
+    stays = option("string", "why a toggle is left on"), beside = option("string", "runs beside the steps up to this one, joined there"),
+    undo_retry = option("table", "retry of the undo"),
+  }),
+  checkpoint = with(shared, {
+    run = option("function", "looks; changes nothing"), pass = option("function", "must return true"), fail = option("table", "decision table for what did not pass"),
+    on = option("string", "rollback: met only on the way back"), timeout = option("duration", "bounds one look"),
+  }),
+  gate = {
+    role = option("string", "who decides"), ask = option("any", "the question; text or a function that returns it"), within = option("duration", "how long it waits"),
+    otherwise = option("string", "rollback or hold, when nobody answers"), owner = option("string", "role that is responsible"), takes = option("duration", "estimate"),
+  },
+  checklist = { owner = option("string", "role that is responsible"), takes = option("duration", "estimate"), fail = option("table", "decision table; default: not passed stops the run") },
+  toggle = { on = option("function", "switches on"), off = option("function", "switches off"), state = option("function", "on, off or nil for unknown") },
+}

@@ -1,0 +1,145 @@
+-- Parameters of a playbook: from the command line, RUNBOOK_<NAME>, the environment of runbook.toml, the default.
+-- Values are made while the file loads; a database is a handle that connects on first use.
+local host = ...
+
+local types = { string = 1, number = 1, integer = 1, boolean = 1, path = 1, url = 1, enum = 1, list = 1, secret = 1, database = 1, duration = 1 }
+
+local function dashed(name) return "--" .. name:gsub("_", "-") end
+
+local convert = {}
+function convert.string(text) return text end
+function convert.url(text)
+  if not text:match "^%a[%w+.-]*://" then return nil, "an address such as https://host/ expected" end
+  return text
+end
+function convert.path(text) return text end
+function convert.number(text) return tonumber(text), "a number expected" end
+function convert.integer(text)
+  local n = tonumber(text)
+  return n and n % 1 == 0 and n or nil, "an integer expected"
+end
+function convert.boolean(text)
+  if text == "true" or text == "yes" or text == "1" then return true end
+  if text == "false" or text == "no" or text == "0" then return false end
+  return nil, "true or false expected"
+end
+function convert.duration(text) return host.parse_duration(text) and text or nil, "a duration such as 30s or 10m expected" end
+function convert.enum(text, t)
+  for _, choice in ipairs(t[2]) do
+    if choice == text then return text end
+  end
+  return nil, "one of " .. table.concat(t[2], ", ") .. " expected"
+end
+function convert.list(text, t)
+  local items = {}
+  for item in (text .. ","):gmatch "([^,]*)," do
+    local value, problem = convert[t.of or "string"](item, t)
+    if value == nil then return nil, problem end
+    items[#items + 1] = value
+  end
+  return items
+end
+function convert.secret(text) return text end
+function convert.database(text) return text end
+
+-- Stands for a database while only declarations are wanted (plan, check, --help).
+local function placeholder(name)
+  return setmetatable({}, { __index = function(_, key) return ("<%s.%s>"):format(name, tostring(key)) end,
+    __tostring = function() return "<" .. name .. ">" end, __concat = function(a, b) return tostring(a) .. tostring(b) end, __metatable = false })
+end
+
+local function find_text(name, given)
+  for _, pair in ipairs(given.command_line) do
+    if pair[1]:gsub("-", "_") == name then return pair[2], dashed(name) end
+  end
+  local variable = "RUNBOOK_" .. name:upper()
+  local text = host.environment(variable)
+  if text then return text, variable end
+  local value = given.config[name]
+  if type(value) == "table" then value = table.concat(value, ",") end
+  if value ~= nil then return tostring(value), "runbook.toml" end
+end
+
+local function secret_text(from, name)
+  local kind, rest = from:match "^(%a+):(.+)$"
+  if kind == "env" then
+    local text = host.environment(rest)
+    if not text then return nil, ("environment variable %s is not set"):format(rest) end
+    return text
+  elseif kind == "file" then
+    return host.secret_file(rest)
+  end
+  return nil, ("'%s' is not a source of secrets (env:NAME or file:PATH)"):format(from)
+end
+
+local M = {}
+
+-- Returns the values table and the list of declarations {name, type, t, source, text}.
+function M.declare(who, declared, known, check_options, fail)
+  local given = host.given()
+  local values, list, problems = {}, {}, {}
+  local names = host.sorted_keys(declared)
+  table.sort(names, function(a, b) return (declared[a].required and 0 or 1) .. a < (declared[b].required and 0 or 1) .. b end)
+  for _, name in ipairs(names) do
+    local t = declared[name]
+    local label = ("%s: parameter '%s'"):format(who, name)
+    if type(t) ~= "table" or not types[t[1]] then
+      fail(4, ("%s: a type first: { \"string\", … }%s"):format(label, type(t) == "table" and type(t[1]) == "string" and host.did_you_mean(t[1], types) or ""))
+    end
+    if not name:match "^[a-z][a-z0-9_]*$" then fail(4, label .. ": names are small letters, digits and _") end
+    check_options(label, t, known, 4)
+    if t[1] == "database" and not ({ read = 1, write = 1, admin = 1 })[t.access or ""] then
+      fail(4, label .. ": option 'access': read, write or admin is required")
+    end
+    local text, source = find_text(name, given)
+    local entry = { name = name, type = t[1], t = t, source = source }
+    list[#list + 1] = entry
+    if t[1] == "secret" then
+      local value, problem = text
+      if source == "runbook.toml" then value, problem = secret_text(text, name) end
+      if not value and t.from then value, problem = secret_text(t.from, name) end
+      entry.source = t.from or source
+      if value then values[name] = host.make_secret(value, t.from or source)
+      elseif given.complete then
+        if t.required or t.from then problems[#problems + 1] = ("secret %s: %s"):format(dashed(name), problem or "is required") end
+      else values[name] = "<" .. name .. ">" end
+    elseif text ~= nil then
+      local value, problem = convert[t[1]](text, t)
+      if value == nil then problems[#problems + 1] = ("parameter %s: %s, got '%s'"):format(dashed(name), problem, text)
+      elseif t[1] == "database" then
+        local ok, handle = host.try(host.make_database, value, t.access, name)
+        if ok then values[name], entry.handle = handle, handle else problems[#problems + 1] = ("parameter %s: %s"):format(dashed(name), handle.message) end
+      else values[name] = value end
+      entry.value = values[name]
+    elseif t.default ~= nil then
+      values[name], entry.value, entry.source = t.default, t.default, "default"
+    elseif not given.complete then
+      values[name] = t[1] == "database" and placeholder(name) or t[1] == "list" and {} or t[1] == "boolean" and false or ("<" .. name .. ">")
+    elseif t.required then
+      problems[#problems + 1] = ("parameter %s is required: %s (%s)"):format(dashed(name), t.doc or "no description", t[1])
+    end
+  end
+  if given.complete then
+    for _, pair in ipairs(given.command_line) do
+      local name = pair[1]:gsub("-", "_")
+      if not declared[name] then
+        local choices = {}
+        for _, known_name in ipairs(names) do choices[(known_name:gsub("_", "-"))] = 1 end
+        problems[#problems + 1] = ("unknown parameter --%s%s"):format(pair[1], host.did_you_mean(pair[1], choices, "--"))
+      end
+    end
+  end
+  if #problems > 0 then host.raise_usage(table.concat(problems, "\n")) end
+  local proxy = setmetatable({}, {
+    __metatable = false,
+    __index = function(_, key)
+      if declared[key] then return values[key] end
+      host.raise("load", ("no parameter '%s'%s"):format(tostring(key), host.did_you_mean(tostring(key), declared)), nil, 2)
+    end,
+    __newindex = function(_, key) host.raise("load", ("parameter '%s' cannot be changed"):format(tostring(key)), nil, 2) end,
+  })
+  return proxy, list
+end
+
+M.dashed = dashed
+return M

@@ -1,0 +1,350 @@
+#include "runtime/engine/session.h"
+
+#include "runtime/base/redact.h"
+#include "runtime/base/time.h"
+#include "runtime/base/worker.h"
+#include "runtime/config/config.h"
+#include "runtime/view/view.h"
+#include "runtime/vm/embedded.h"
+#include "runtime/vm/error_table.h"
+#include "runtime/vm/values.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <pwd.h>
+#include <sstream>
+#include <unistd.h>
+
+namespace runbook::engine {
+
+namespace {
+
+constexpr std::int64_t lease_seconds = 30;
+
+/// Hands reports to the view on the loop thread, at most ten a second.
+class StepProgress final : public ProgressSink {
+  public:
+    StepProgress(Session& session, std::string step) : session_(session), step_(std::move(step)) {}
+
+    void report(const ProgressReport& report) override {
+        const double now = time::monotonic();
+        const bool last = report.total_rows > 0 && report.rows >= report.total_rows;
+        double before = last_.load();
+        if (!last && now - before < 0.1)
+            return;
+        last_ = now;
+        session_.scheduler().post([session = &session_, step = step_, report] {
+            session->sink.on_progress(step, report);
+        });
+    }
+    void line(std::string_view stream, std::string_view text) override {
+        session_.scheduler().post(
+            [session = &session_, step = step_, stream = std::string(stream), text = redact(text)] {
+                session->sink.on_output(step, stream, text);
+            });
+    }
+
+  private:
+    Session& session_;
+    std::string step_;
+    std::atomic<double> last_{0};
+};
+
+std::vector<std::string> texts(const Map& map, const char* key) {
+    std::vector<std::string> result;
+    const Value* value = map.find(key);
+    const List* list = value ? value->get<List>() : nullptr;
+    for (const Value& item : list ? *list : List{})
+        if (const auto* text = item.get<std::string>())
+            result.push_back(*text);
+    return result;
+}
+
+/// require(name): a module beside the playbook, else the stdlib's; once.
+int require_module(lua_State* L) {
+    bool fine = false;
+    {
+        auto* session = static_cast<Session*>(lua_touserdata(L, lua_upvalueindex(1)));
+        try {
+            if (lua_type(L, 1) != LUA_TSTRING)
+                throw Error("argument", "require: argument 1 'name': string expected, got " +
+                                            vm::type_word(L, 1));
+            const std::string name = lua_tostring(L, 1);
+            lua_pushvalue(L, 1);
+            lua_rawget(L, lua_upvalueindex(2));
+            fine = !lua_isnil(L, -1);
+            if (!fine) {
+                lua_pop(L, 1);
+                std::string path = name;
+                for (char& c : path)
+                    c = c == '.' ? '/' : c;
+                if (path.find("..") != std::string::npos || path.starts_with("/"))
+                    throw Error("load", fmt::format("require: '{}' is not a module name", name));
+                const std::string beside = session->folder + path + ".lua";
+                session->state->push_sandbox();
+                if (std::filesystem::exists(beside)) {
+                    std::string text = Session::read_file(beside);
+                    vm::load_playbook_text(L, text, beside, -1);
+                    session->modules.emplace_back(beside, std::move(text));
+                } else if (auto text = embedded_text("stdlib/" + path + ".lua")) {
+                    const std::string chunk = fmt::format("=[stdlib/{}.lua]", path);
+                    if (luaL_loadbufferx(L, text->data(), text->size(), chunk.c_str(), "t") != 0)
+                        throw Error("internal", lua_tostring(L, -1));
+                    lua_pushvalue(L, -2);
+                    lua_setfenv(L, -2);
+                } else {
+                    throw Error(
+                        "load",
+                        fmt::format(
+                            "module '{}' not found: no {}, and none in the standard library", name,
+                            beside));
+                }
+                lua_remove(L, -2);
+                lua_pushvalue(L, 1);
+                if (lua_pcall(L, 1, 1, 0) == 0) {
+                    if (lua_isnil(L, -1))
+                        throw Error(
+                            "load",
+                            fmt::format("module '{}' returned nothing: end it with `return M`",
+                                        name));
+                    lua_pushvalue(L, 1);
+                    lua_pushvalue(L, -2);
+                    lua_rawset(L, lua_upvalueindex(2));
+                    fine = true;
+                }
+            }
+        } catch (const Error& error) {
+            vm::push_error(L, error);
+        }
+    }
+    return fine ? 1 : lua_error(L);
+}
+
+} // namespace
+
+const vm::Permissions& EngineHost::permissions() const {
+    const vm::Task* task = session->scheduler().current();
+    allowed.step = task ? task->step_label : std::string();
+    return allowed;
+}
+
+ProgressPtr EngineHost::progress() {
+    const vm::Task* task = session->scheduler().current();
+    return std::make_shared<StepProgress>(*session, task ? task->step : std::string());
+}
+
+void EngineHost::log(std::string_view level, std::string_view text) {
+    emit("log", Map{{"level", level}, {"text", text}});
+}
+
+void EngineHost::emit(std::string_view event, Map data) {
+    const vm::Task* task = session->scheduler().current();
+    session->pending.push_back(
+        {std::string(event), task ? task->step : std::string(), std::move(data)});
+}
+
+std::string current_user() {
+    if (const passwd* entry = ::getpwuid(::geteuid()))
+        return entry->pw_name;
+    return std::to_string(::geteuid());
+}
+
+std::string host_name() {
+    std::array<char, 256> name{};
+    ::gethostname(name.data(), name.size() - 1);
+    return name.data();
+}
+
+Session::Session(RegisterBindings register_bindings, view::EventSink& view_sink, Options given)
+    : options(std::move(given)), sink(view_sink) {
+    auto engine_host = std::make_unique<EngineHost>();
+    engine_host->session = this;
+    engine_host->dry = options.dry_run;
+    state = std::make_unique<vm::State>(std::move(engine_host));
+    if (register_bindings)
+        register_bindings(*state, registry);
+    install_require(*this);
+}
+
+Session::~Session() {
+    release_lease();
+    state.reset(); // ends every task and worker before the journal goes
+    journal_worker.reset();
+}
+
+std::string Session::read_file(const std::string& path) {
+    std::error_code ignored;
+    if (std::filesystem::is_directory(path, ignored))
+        throw Error("usage", fmt::format("{} is a folder, not a playbook", path));
+    std::ifstream file(path, std::ios::binary);
+    if (!file)
+        throw Error("usage", fmt::format("{}: no such file, or it cannot be read", path));
+    std::ostringstream text;
+    text << file.rdbuf();
+    return text.str();
+}
+
+void install_require(Session& session) {
+    lua_State* L = session.state->L();
+    session.state->push_sandbox();
+    lua_pushliteral(L, "require");
+    lua_pushlightuserdata(L, &session);
+    lua_newtable(L);
+    lua_pushcclosure(L, require_module, 2);
+    lua_rawset(L, -3);
+    lua_pop(L, 1);
+}
+
+namespace {
+
+/// Calls program.<name>() (the program table in the registry) and returns its result as data.
+Value call_program(lua_State* L, const char* name) {
+    lua_getfield(L, LUA_REGISTRYINDEX, "runbook.program");
+    lua_getfield(L, -1, name);
+    lua_remove(L, -2);
+    if (lua_pcall(L, 0, 1, 0) != 0) {
+        const Error error = vm::to_error(L, -1);
+        lua_pop(L, 1);
+        throw error;
+    }
+    Value value = vm::to_value(L, -1);
+    lua_pop(L, 1);
+    return value;
+}
+
+[[noreturn]] void throw_load_error(lua_State* L, int index) {
+    const Map map = vm::error_map(L, index);
+    std::string message = map.text("message");
+    const Value* at = map.find("where");
+    if (const Map* where = at ? at->get<Map>() : nullptr; where && map.text("kind") != "usage")
+        message = fmt::format("{}:{}: {}", where->text("file"), where->integer("line"), message);
+    throw Error(map.text("kind") == "usage" ? "usage" : "load", message, map.text("hint"));
+}
+
+} // namespace
+
+void Session::load(bool complete_parameters) {
+    lua_State* L = state->L();
+    complete = complete_parameters;
+    if (source.empty())
+        source = read_file(options.file);
+    folder = std::filesystem::path(options.file).parent_path().string();
+    if (!folder.empty())
+        folder += "/";
+    if (!options.environment.empty())
+        config = config::load(folder).parameters(options.environment);
+
+    push_engine_library(L, *this);
+    lua_pushlstring(L, options.file.data(), options.file.size());
+    lua_setfield(L, -2, "file");
+    const int host_index = lua_gettop(L);
+    lua_pushvalue(L, host_index);
+    state->load_host_file("runtime/engine/prelude.lua", 1);
+    lua_pop(L, 1);
+    state->load_host_file("runtime/engine/options.lua", 0);
+    const int options_index = lua_gettop(L);
+    describe_words(*this, *vm::to_value(L, options_index).get<Map>());
+    lua_pushvalue(L, host_index);
+    lua_pushvalue(L, options_index);
+    lua_pushvalue(L, host_index);
+    state->load_host_file("runtime/engine/params.lua", 1);
+    state->load_host_file("runtime/engine/words.lua", 3);
+    const int program_index = lua_gettop(L);
+
+    // the words become names of the sandbox
+    state->push_sandbox();
+    lua_getfield(L, program_index, "words");
+    lua_pushnil(L);
+    while (lua_next(L, -2)) {
+        lua_pushvalue(L, -2);
+        lua_insert(L, -2);
+        lua_rawset(L, -5);
+    }
+    lua_pop(L, 2);
+
+    lua_pushvalue(L, host_index);
+    lua_newtable(L);
+    lua_pushvalue(L, program_index);
+    lua_setfield(L, -2, "program");
+    state->load_host_file("runtime/engine/load.lua", 2);
+    lua_setfield(L, LUA_REGISTRYINDEX, "runbook.program");
+    lua_pushvalue(L, host_index);
+    lua_setfield(L, LUA_REGISTRYINDEX, "runbook.host");
+    lua_settop(L, host_index - 1);
+
+    state->push_sandbox();
+    try {
+        vm::load_playbook_text(L, source, options.file, -1);
+    } catch (const Error&) {
+        lua_settop(L, host_index - 1);
+        throw;
+    }
+    lua_remove(L, -2);
+    lua_pushvalue(L, -1);
+    lua_setfield(L, LUA_REGISTRYINDEX, "runbook.chunk");
+    // a wrapper gives every error the table with the playbook's line
+    lua_getfield(L, LUA_REGISTRYINDEX, "runbook.host");
+    lua_getfield(L, -1, "try");
+    lua_remove(L, -2);
+    lua_insert(L, -2);
+    vm::TaskPtr task = scheduler().spawn(L, 1, "load");
+    task->allowance = {vm::Effect::none,
+                       "has an effect, and a playbook only declares while it loads",
+                       "move the call into the run function of a step"};
+    scheduler().run(task);
+    if (task->failed || lua_toboolean(task->L, lua_gettop(task->L) - task->results + 1) == 0)
+        throw_load_error(task->L, -1);
+
+    const Value permissions = call_program(L, "permissions");
+    if (const Map* map = permissions.get<Map>()) {
+        host().allowed.shell = texts(*map, "shell");
+        host().allowed.http = texts(*map, "http");
+        host().allowed.files = texts(*map, "files");
+        host().allowed.declared_at = map->text("declared_at");
+    }
+}
+
+void Session::hold_lease() {
+    fence = journal->acquire(run, lease_seconds);
+    beat_ = std::thread([this] { heartbeat(); });
+}
+
+void Session::heartbeat() {
+    // its own connection: the lease must not depend on what the run's is doing
+    std::unique_ptr<journal::Journal> own;
+    std::unique_lock lock(beat_mutex_);
+    while (!beat_wake_.wait_for(lock, std::chrono::seconds(lease_seconds / 3),
+                                [this] { return beat_stop_; })) {
+        try {
+            if (!own)
+                own = journal::Journal::open(journal_location);
+            own->renew(run, fence, lease_seconds);
+        } catch (const std::exception&) {
+            own.reset(); // the next append finds out by its fencing token
+        }
+    }
+}
+
+void Session::release_lease() {
+    {
+        std::lock_guard lock(beat_mutex_);
+        beat_stop_ = true;
+    }
+    beat_wake_.notify_all();
+    if (beat_.joinable())
+        beat_.join();
+    if (journal && fence > 0) {
+        try {
+            journal->release(run, fence);
+        } catch (const std::exception&) {
+            fence = 0; // it runs out by itself
+        }
+        fence = 0;
+    }
+}
+
+} // namespace runbook::engine

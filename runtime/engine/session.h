@@ -1,0 +1,97 @@
+// One loaded playbook: the state it lives in, its journal, and what the engine's Lua files may ask
+// of the host. Owns: State, Registry, Journal and the heartbeat of its lease. Loop thread, except
+// the journal's own worker.
+#pragma once
+
+#include "runtime/engine/engine.h"
+#include "runtime/journal/journal.h"
+#include "runtime/vm/host.h"
+
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <map>
+#include <mutex>
+#include <thread>
+
+namespace runbook {
+class Worker;
+}
+
+namespace runbook::engine {
+
+struct Session;
+
+/// The Host of a run: permissions from `needs`, progress to the view, log and emit to the journal.
+class EngineHost final : public vm::Host {
+  public:
+    const vm::Permissions& permissions() const override;
+    ProgressPtr progress() override;
+    void log(std::string_view level, std::string_view text) override;
+    void emit(std::string_view event, Map data) override;
+    bool dry_run() const override { return dry; }
+
+    Session* session = nullptr;
+    mutable vm::Permissions allowed;
+    bool dry = false;
+};
+
+struct Pending {
+    std::string event, step;
+    Map data;
+};
+
+struct Session {
+    Session(RegisterBindings register_bindings, view::EventSink& sink, Options options);
+    ~Session();
+
+    /// Loads the file: declarations only. `complete`: every parameter must be there. Throws Error
+    /// (exit 2).
+    void load(bool complete);
+    /// Reads the file's text; throws Error{`usage`}.
+    static std::string read_file(const std::string& path);
+    /// Takes the lease and keeps it alive from a thread of its own.
+    void hold_lease();
+    void release_lease();
+
+    vm::Scheduler& scheduler() { return state->scheduler(); }
+    EngineHost& host() { return static_cast<EngineHost&>(state->host()); }
+
+    Options options;
+    view::EventSink& sink;
+    std::unique_ptr<vm::State> state;
+    vm::Registry registry;
+    bool loading = true, complete = true;
+    std::string source, folder;
+    std::vector<std::pair<std::string, std::string>> modules; ///< path, text
+    Map config; ///< parameter values of the environment
+
+    std::unique_ptr<journal::Journal> journal;
+    std::shared_ptr<Worker> journal_worker;
+    std::string journal_location, run;
+    std::int64_t fence = 0, last_request = 0;
+    std::deque<Pending> pending;
+    std::string mode = "exec";
+    bool interrupted = false, begun = false;
+    vm::TaskPtr main_task;
+    std::function<void()> on_begin; ///< creates or continues the run; journal's thread is idle then
+
+  private:
+    void heartbeat();
+    std::thread beat_;
+    std::mutex beat_mutex_;
+    std::condition_variable beat_wake_;
+    bool beat_stop_ = false;
+};
+
+/// Pushes the host library for the engine's Lua files (scheduler's functions included).
+void push_engine_library(lua_State* L, Session& session);
+/// Puts `require` into the sandbox: modules beside the playbook, then the stdlib.
+void install_require(Session& session);
+/// The registry's entries for the words of the language, from options.lua.
+void describe_words(Session& session, const Map& options);
+/// The OS user who runs this process.
+std::string current_user();
+std::string host_name();
+
+} // namespace runbook::engine
