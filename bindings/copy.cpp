@@ -1,0 +1,232 @@
+// copy.database, copy.table, copy.preflight, copy.plan, copy.state, copy.discard. Loop thread; the
+// work runs on the pool, with sessions of its own.
+#include "bindings/copy.h"
+
+#include "bindings/core/declare.h"
+#include "bindings/db.h"
+#include "runtime/transfer/copy/copy.h"
+
+#include <algorithm>
+
+namespace runbook::bindings {
+namespace {
+
+using HandlePtr = std::shared_ptr<db::Handle>;
+
+struct CopyOptions {
+    int streams = 4;
+    std::vector<std::string> tables, exclude;
+    std::string charset, collation, schema;
+    double rate = 0;
+    std::int64_t chunk_bytes = 64'000'000, rejects = 0, samples = 5;
+};
+
+copy::Options native_options(const CopyOptions& from) {
+    copy::Options to;
+    if (from.streams < 1 || from.streams > 64)
+        throw Error("argument",
+                    "option 'streams': 1 to 64 expected, got " + std::to_string(from.streams));
+    if (from.rejects != 0)
+        throw Error("argument", "option 'rejects': only 0 is supported: a copy loses no row");
+    if (from.chunk_bytes < 1'000'000)
+        throw Error("argument", "option 'chunk_bytes': at least 1000000 expected");
+    to.streams = from.streams;
+    if (!(from.tables.size() == 1 && from.tables[0] == "all"))
+        to.include = from.tables;
+    to.exclude = from.exclude;
+    to.charset = from.charset;
+    to.collation = from.collation;
+    to.schema = from.schema;
+    to.rate_bytes_s = from.rate;
+    to.chunk_bytes = from.chunk_bytes;
+    to.samples = static_cast<std::size_t>(std::max<std::int64_t>(from.samples, 0));
+    return to;
+}
+
+void need_write(const HandlePtr& target) {
+    if (target->access() == db::Access::read)
+        throw Error("db.read_only",
+                    target->url().masked() + ": the connection is declared access = \"read\"",
+                    "declare access = \"write\" for a database that is copied into");
+}
+
+bind::Job<Map> copy_job(bind::Call& call, const HandlePtr& source, const HandlePtr& target,
+                        copy::Options options) {
+    need_write(target);
+    bind::Job<Map> job;
+    job.work = [from = source->url(), to = target->url(), options = std::move(options),
+                progress = call.progress()](Cancel& cancel) {
+        return copy::to_map(copy::copy_database(from, to, options, progress, cancel));
+    };
+    return job;
+}
+
+const std::vector<std::string> kinds = {
+    "copy.refused",  "copy.mismatch", "db.not_empty", "db.connection", "db.auth",
+    "db.permission", "db.error",      "argument",     "cancelled",     "timeout"};
+constexpr const char* source_doc = "a connection; read under one snapshot";
+constexpr const char* target_doc = "a connection with access write; its database must be empty";
+constexpr const char* result_doc =
+    "{tables, rows, bytes, seconds, preflight_s, load_s, index_s, streams, snapshot, run, "
+    "restarted, per_table, report, findings}: per_table lists {table, rows, bytes, chunks, "
+    "seconds}; report says of every object {object, kind, outcome, reason}";
+constexpr const char* example =
+    R"lua(local source = db.connect('sqlite:copy_a.db', { access = 'write' })
+local target = db.connect('sqlite:copy_b.db', { access = 'write' })
+db.script(source, "drop table if exists t; create table t (id integer primary key, v text); insert into t values (7, 'a')")
+copy.discard(target)
+)lua";
+
+} // namespace
+} // namespace runbook::bindings
+
+namespace runbook::bind {
+using runbook::bindings::CopyOptions;
+template <>
+struct Describe<CopyOptions> {
+    static const std::vector<Field<CopyOptions>>& fields() {
+        using O = CopyOptions;
+        static const std::vector<Field<O>> all = {
+            field("streams", &O::streams, "parallel streams, 1 to 64 (default 4)"),
+            field("tables", &O::tables, "only these tables; `*` matches (default \"all\")"),
+            field("exclude", &O::exclude, "tables left out on purpose"),
+            field("charset", &O::charset, "character set of a MySQL target (default utf8mb4)"),
+            field("collation", &O::collation,
+                  "collation of a MySQL target (default: the engine's exact one, under which "
+                  "nothing collides)"),
+            field("schema", &O::schema, "PostgreSQL schema (default public)"),
+            field("rate", &O::rate, "bytes a second, all streams together (default: no limit)"),
+            field("chunk_bytes", &O::chunk_bytes, "one transaction (default 64000000)"),
+            field("rejects", &O::rejects, "rows that may be rejected: 0"),
+            field("samples", &O::samples, "sample keys a finding shows (default 5)")};
+        return all;
+    }
+};
+} // namespace runbook::bind
+
+namespace runbook::bindings {
+namespace {
+
+void register_copying(bind::Area& area) {
+    area.def("database",
+             "Copies all tables of a database into an empty one, of another engine or the same: "
+             "schema, rows, indexes, foreign keys, sequences. Nothing is dropped, cut or rounded: "
+             "what the target cannot hold is refused before a row is written.")
+        .param("source", source_doc)
+        .param("target", target_doc)
+        .param("options", "what to copy, and how")
+        .returns("table", result_doc)
+        .raises(kinds)
+        .writes()
+        .example(std::string(example) +
+                 "local c = copy.database(source, target)\nassert(c.tables == 1 and c.rows == 1)\n"
+                 "assert(db.value(target, 'select v from t') == 'a')")
+        .native([](bind::Call& call, HandlePtr source, HandlePtr target, CopyOptions options) {
+            return copy_job(call, source, target, native_options(options));
+        });
+    area.def("table", "Copies one table into an empty database.")
+        .param("source", source_doc)
+        .param("target", target_doc)
+        .param("name", "the table's name in the source")
+        .param("options", "as for copy.database")
+        .returns("table", "as from copy.database")
+        .raises(kinds)
+        .writes()
+        .example(std::string(example) + "assert(copy.table(source, target, 't').rows == 1)")
+        .native([](bind::Call& call, HandlePtr source, HandlePtr target, std::string name,
+                   CopyOptions options) {
+            copy::Options native = native_options(options);
+            native.include = {std::move(name)};
+            return copy_job(call, source, target, std::move(native));
+        });
+}
+
+void register_looking(bind::Area& area) {
+    area.def("preflight",
+             "Scans the source's data and says what a copy would meet: every value that the target "
+             "would refuse or change, with table, column, count and sample keys. The target is not "
+             "touched, a temporary table aside.")
+        .param("source", source_doc)
+        .param("target", "a connection; empty, as for the copy")
+        .param("options", "as for copy.database")
+        .returns("table", "{blocking, findings, report, rows, seconds}: blocking counts the "
+                          "findings that would stop a copy; findings lists {table, column, "
+                          "problem, count, samples, blocking, text}")
+        .raises(kinds)
+        .reads()
+        .example(std::string(example) +
+                 "local found = copy.preflight(source, target)\nassert(found.blocking == 0)")
+        .native([](bind::Call& call, HandlePtr source, HandlePtr target,
+                   CopyOptions options) -> bind::Job<Map> {
+            return {[from = source->url(), to = target->url(), native = native_options(options),
+                     progress = call.progress()](Cancel& cancel) {
+                return copy::to_map(copy::preflight(from, to, native, progress, cancel));
+            }};
+        });
+    area.def("plan", "The statements that would make the schema in the target, in their order.")
+        .param("source", source_doc)
+        .param("target", "a connection; empty, as for the copy")
+        .param("options", "as for copy.database")
+        .returns("string", "SQL")
+        .raises(kinds)
+        .reads()
+        .example(std::string(example) + "assert(copy.plan(source, target):find 'CREATE TABLE t')")
+        .native([](bind::Call&, HandlePtr source, HandlePtr target,
+                   CopyOptions options) -> bind::Job<std::string> {
+            return {[from = source->url(), to = target->url(), native = native_options(options)](
+                        Cancel& cancel) { return copy::plan(from, to, native, cancel); }};
+        });
+}
+
+void register_ledger(bind::Area& area) {
+    area.def("state", "What the ledger in the target says about the last copy: the observe of a "
+                      "step that copies.")
+        .param("target", "the connection copied into (or the source, with the target after it)")
+        .param("other", "the connection copied into, where the first one is the source")
+        .returns("string", "\"done\", \"partial\" or \"absent\"; as a second value {run, tables, "
+                           "rows, source, snapshot, running}")
+        .raises({"db.connection", "db.auth", "db.error", "cancelled", "timeout"})
+        .reads()
+        .example(std::string(example) + "assert(copy.state(target) == 'absent')\n"
+                                        "copy.database(source, target)\nlocal state, copied = "
+                                        "copy.state(target)\nassert(state == 'done' and "
+                                        "copied.rows == 1)")
+        .native(
+            [](bind::Call&, HandlePtr target, std::optional<HandlePtr> other) -> bind::Job<Map> {
+                bind::Job<Map> job;
+                job.work = [to = (other ? *other : target)->url()](Cancel& cancel) {
+                    return copy::to_map(copy::state(to, cancel));
+                };
+                job.push = [](lua_State* L, Map& state) {
+                    std::string word = state.text("state");
+                    int pushed = bind::Push<std::string>::push(L, word);
+                    return pushed + bind::Push<Map>::push(L, state);
+                };
+                return job;
+            });
+    area.def("discard", "Drops the tables that a copy made in the target, by its ledger, and the "
+                        "ledger; nothing else.")
+        .param("target", "the connection copied into")
+        .returns("string[]", "names of the dropped tables")
+        .raises({"copy.refused", "db.connection", "db.auth", "db.error", "cancelled", "timeout"})
+        .writes()
+        .example(std::string(example) +
+                 "copy.database(source, target)\nassert(copy.discard(target)[1] == 't')")
+        .native([](bind::Call&, HandlePtr target) -> bind::Job<std::vector<std::string>> {
+            need_write(target);
+            return {[to = target->url()](Cancel& cancel) { return copy::discard(to, cancel); }};
+        });
+}
+
+} // namespace
+
+void register_copy(vm::State& state, vm::Registry& registry) {
+    bind::Area area(state, registry, "copy",
+                    "Whole databases from one engine to another, refused before the first row or "
+                    "complete.");
+    register_copying(area);
+    register_looking(area);
+    register_ledger(area);
+}
+
+} // namespace runbook::bindings

@@ -1,0 +1,153 @@
+#include "bindings/core/declare.h"
+
+#include "runtime/base/text.h"
+#include "runtime/vm/error_table.h"
+
+#include <fmt/format.h>
+
+namespace runbook::bind {
+
+namespace {
+
+void check_effect(vm::Effect effect, const vm::Allowance& allowance, const std::string& name) {
+    if (static_cast<int>(effect) > static_cast<int>(allowance.up_to))
+        throw Error("permission", fmt::format("{} {}", name, allowance.why), allowance.hint);
+}
+
+/// Outside a run (the file loads): nothing is allowed.
+const vm::Allowance& allowance_of(lua_State* L) {
+    static const vm::Allowance loading{vm::Effect::none,
+                                       "has an effect, and a playbook only declares while it loads",
+                                       "move the call into the run function of a step"};
+    const vm::Task* task = vm::Scheduler::of(L).current();
+    return task ? task->allowance : loading;
+}
+
+} // namespace
+
+bool Call::writes_allowed() const {
+    return allowance_of(L_).up_to == vm::Effect::writes;
+}
+
+void Call::require_writes() const {
+    check_effect(vm::Effect::writes, allowance_of(L_), doc_.name);
+}
+
+const void* Call::task() const {
+    return vm::Scheduler::of(L_).current();
+}
+
+int Function::run(lua_State* L) {
+    try {
+        check_effect(doc_.effect, allowance_of(L), full_name_);
+        return call(L);
+    } catch (const Error& error) {
+        vm::push_error(L, error);
+    } catch (const std::exception& error) {
+        vm::push_error(L, Error("internal", fmt::format("{}: {}", full_name_, error.what())));
+    }
+    return -1;
+}
+
+void Function::check(lua_State* L, std::size_t index, const Mismatch& problem) const {
+    if (!problem)
+        return;
+    throw Error("argument", fmt::format("{}: argument {} '{}': {}", full_name_, index + 1,
+                                        doc_.parameters.at(index).name, *problem));
+}
+
+void Function::check_count(lua_State* L, std::size_t most) const {
+    if (static_cast<std::size_t>(lua_gettop(L)) > most)
+        throw Error("argument", fmt::format("{}: takes at most {} argument{}, got {}", full_name_,
+                                            most, most == 1 ? "" : "s", lua_gettop(L)));
+}
+
+int Function::park(lua_State* L, const vm::OperationPtr& operation) const {
+    vm::Scheduler::of(L).park(L, operation);
+    return 1;
+}
+
+Mismatch duration_mismatch(lua_State* L, int index) {
+    if (lua_type(L, index) == LUA_TNUMBER)
+        return lua_tonumber(L, index) >= 0 ? Mismatch{} : Mismatch{"must not be negative"};
+    if (lua_type(L, index) != LUA_TSTRING)
+        return expected("duration", L, index);
+    const std::string text = lua_tostring(L, index);
+    if (text::parse_duration(text))
+        return {};
+    return "'" + text + "' is not a duration: write 30s, 10m, 2h, 7d";
+}
+
+Duration read_duration(lua_State* L, int index) {
+    if (lua_type(L, index) == LUA_TNUMBER)
+        return {lua_tonumber(L, index)};
+    return {*text::parse_duration(lua_tostring(L, index))};
+}
+
+std::string unknown_option(const std::string& name, const std::vector<std::string>& known) {
+    return fmt::format("unknown option '{}'{}", name, text::did_you_mean(name, known));
+}
+
+int no_such_field(lua_State* L, const char* type, std::vector<std::string> names) {
+    const std::string key = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "?";
+    vm::push_error(L, Error("lua", fmt::format("{} has no field '{}'{}", type, key,
+                                               text::did_you_mean(key, names))));
+    return -1;
+}
+
+Area::Area(vm::State& state, vm::Registry& registry, std::string name, std::string doc)
+    : L_(state.L()), registry_(registry), area_(registry.area(name, std::move(doc))) {
+    if (name.empty())
+        return;
+    state.push_sandbox();
+    lua_pushlstring(L_, name.data(), name.size());
+    lua_rawget(L_, -2);
+    if (lua_isnil(L_, -1)) {
+        lua_pushlstring(L_, name.data(), name.size());
+        lua_newtable(L_);
+        lua_rawset(L_, -4);
+    }
+    lua_pop(L_, 2);
+}
+
+Declaration Area::def(std::string name, std::string doc) {
+    area_.functions.push_back(
+        {std::move(name), std::move(doc), {}, "", "", {}, vm::Effect::none, false, ""});
+    return {L_, registry_, area_, area_.functions.back()};
+}
+
+void Declaration::install(vm::Bound* bound) {
+    vm::push_bound(L_, bound);
+    install_top();
+}
+
+/// Stores the function on top of the stack in the area's table, or as a global of the sandbox.
+void Declaration::install_top() {
+    lua_getfield(L_, LUA_REGISTRYINDEX, "runbook.sandbox");
+    if (!area_.name.empty()) {
+        lua_pushlstring(L_, area_.name.data(), area_.name.size());
+        lua_rawget(L_, -2);
+        lua_remove(L_, -2);
+    }
+    lua_pushlstring(L_, doc_.name.data(), doc_.name.size());
+    lua_pushvalue(L_, -3);
+    lua_rawset(L_, -3);
+    lua_pop(L_, 2);
+}
+
+void Declaration::lua(std::string_view source) {
+    const std::string chunk = fmt::format("=[runbook {}]", full_name());
+    if (luaL_loadbuffer(L_, source.data(), source.size(), chunk.c_str()) != 0)
+        throw Error("internal", lua_tostring(L_, -1));
+    lua_getfield(L_, LUA_REGISTRYINDEX, "runbook.sandbox");
+    lua_pushvalue(L_, -1);
+    lua_setfenv(L_, -3);
+    lua_pushlstring(L_, area_.name.data(), area_.name.size());
+    lua_rawget(L_, -2);
+    lua_remove(L_, -2);
+    if (lua_pcall(L_, 1, 1, 0) != 0)
+        throw Error("internal", fmt::format("{}: {}", full_name(), vm::to_error(L_, -1).message()));
+    install_top();
+}
+
+} // namespace runbook::bind

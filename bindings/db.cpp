@@ -1,0 +1,116 @@
+// The area `db`: its registration, and the connections that parameters become. Loop thread.
+#include "bindings/db.h"
+
+#include "bindings/db_internal.h"
+#include "runtime/base/redact.h"
+
+#include <cctype>
+#include <cstdlib>
+
+namespace runbook::bindings {
+namespace {
+
+/// `tostring(p.target)`: the URL without its password.
+int connection_text(lua_State* L) {
+    {
+        const std::string text = masked_url(L, 1);
+        lua_pushlstring(L, text.data(), text.size());
+    }
+    return 1;
+}
+
+/// make_database(url, access, name): the engine's way to a parameter of type database.
+int make_database(lua_State* L) {
+    int results = 1;
+    try {
+        push_connection(L, luaL_checkstring(L, 1), luaL_checkstring(L, 2), luaL_checkstring(L, 3));
+    } catch (const Error& error) {
+        vm::push_error(L, error);
+        results = -1;
+    }
+    return results >= 0 ? results : lua_error(L);
+}
+
+std::string password_variable(const std::string& name) {
+    std::string out = "RUNBOOK_";
+    for (char c : name)
+        out += std::isalnum(static_cast<unsigned char>(c))
+                   ? static_cast<char>(std::toupper(static_cast<unsigned char>(c)))
+                   : '_';
+    return out + "_PASSWORD";
+}
+
+} // namespace
+
+void register_db(vm::State& state, vm::Registry& registry) {
+    bind::Area area(state, registry, "db",
+                    "PostgreSQL, MySQL, MariaDB and SQLite: statements with bound parameters, rows "
+                    "with typed values, "
+                    "transactions, facts about the server.");
+    register_db_connect(area, state);
+    register_db_query(area, state, registry);
+    register_db_rows(area, state, registry);
+    register_db_facts(area, state);
+    area.type<db::Handle>(
+            "A database: its address, and a session that opens with the first statement.")
+        .field("engine", "string",
+               "postgresql, mysql or sqlite (MariaDB is mysql; db.version knows the difference)",
+               [](const db::Handle& handle) {
+                   switch (handle.url().engine) {
+                   case db::Engine::postgresql:
+                       return std::string("postgresql");
+                   case db::Engine::mysql:
+                       return std::string("mysql");
+                   default:
+                       return std::string("sqlite");
+                   }
+               })
+        .field("host", "string", "host name or address",
+               [](const db::Handle& handle) { return handle.url().host; })
+        .field("port", "integer", "port, the engine's default where the URL has none",
+               [](const db::Handle& handle) { return handle.port(); })
+        .field("name", "string", "name of the database; the path for SQLite",
+               [](const db::Handle& handle) { return handle.url().name; })
+        .field("user", "string", "user name",
+               [](const db::Handle& handle) { return handle.url().user; })
+        .field("password", "secret", "the URL's password, or nil",
+               [](const db::Handle& handle) {
+                   return handle.url().password ? std::optional(handle.url().password)
+                                                : std::optional<SecretPtr>();
+               })
+        .method("query")
+        .method("one")
+        .method("value")
+        .method("rows")
+        .method("execute")
+        .method("script")
+        .method("transaction")
+        .method("timeout")
+        .method("close")
+        .done("db");
+    lua_State* L = state.L();
+    luaL_getmetatable(L, bind::Arg<HandlePtr>::metatable().c_str());
+    lua_pushcfunction(L, connection_text);
+    lua_setfield(L, -2, "__tostring");
+    lua_pop(L, 1);
+    lua_pushcfunction(L, make_database);
+    lua_setfield(L, LUA_REGISTRYINDEX, "runbook.make_database");
+}
+
+void push_connection(lua_State* L, const std::string& url, std::string_view access,
+                     const std::string& name) {
+    db::Url parsed = db::Url::parse(url, "url:" + name);
+    const std::string variable = password_variable(name);
+    if (const char* password = std::getenv(variable.c_str());
+        !parsed.password && password && *password && parsed.engine != db::Engine::sqlite)
+        parsed.password = make_secret(password, "env:" + variable);
+    auto handle = std::make_shared<db::Handle>(std::move(parsed), db::parse_access(access), name);
+    bind::Push<HandlePtr>::push(L, handle);
+}
+
+std::string masked_url(lua_State* L, int index) {
+    auto* handle = vm::get_shared<db::Handle>(L, index, bind::Arg<HandlePtr>::metatable().c_str());
+    return handle ? (*handle)->url().masked() : std::string();
+}
+
+} // namespace runbook::bindings

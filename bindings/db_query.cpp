@@ -1,0 +1,177 @@
+// db.query, db.one, db.value, db.execute, db.script: statements whose result arrives whole. Loop
+// thread; the statement itself runs on the connection's worker.
+#include "bindings/db_internal.h"
+
+#include "runtime/base/text.h"
+
+namespace runbook::bindings {
+namespace {
+
+/// More rows than this are a table that was meant to be streamed.
+constexpr std::size_t most_rows = 1'000'000;
+
+db::StatementOptions options_of(const db::Handle& handle) {
+    db::StatementOptions options;
+    options.timeout = handle.timeout();
+    return options;
+}
+
+bind::Job<ResultSet> query_job(bind::Call& call, const HandlePtr& handle, std::string sql,
+                               bind::Rest params, std::size_t limit, bool named) {
+    return on_session<ResultSet>(call, handle,
+                                 [handle, sql = std::move(sql), params = std::move(params.values),
+                                  limit, named](db::Connection& connection, Cancel& cancel) {
+                                     ResultSet result = read_all(connection, sql, params,
+                                                                 handle->timeout(), limit, cancel);
+                                     if (named)
+                                         check_names(*result.columns);
+                                     return result;
+                                 });
+}
+
+constexpr const char* sql_doc = "one statement; parameters stand as ? (PostgreSQL: also $1)";
+constexpr const char* params_doc =
+    "values for the parameters, in order; null or nil for NULL; never pasted into the SQL";
+
+} // namespace
+
+ResultSet read_all(db::Connection& connection, const std::string& sql,
+                   const std::vector<Value>& params, std::chrono::milliseconds timeout,
+                   std::size_t limit, Cancel& cancel) {
+    db::StatementOptions options;
+    options.timeout = timeout;
+    auto cursor = connection.query(sql, params, options, cancel);
+    ResultSet result;
+    result.columns = std::make_shared<const std::vector<db::Column>>(cursor->columns());
+    while (db::BatchPtr batch = cursor->next(cancel)) {
+        result.rows += batch->rows();
+        result.batches.push_back(std::move(batch));
+        if (result.rows > limit)
+            throw Error("usage",
+                        "db.query: the result has more than " +
+                            text::grouped(static_cast<std::int64_t>(limit)) + " rows",
+                        "for row in db.rows(connection, sql) do … end reads them one by one");
+    }
+    return result;
+}
+
+void register_db_query(bind::Area& area, vm::State&, vm::Registry&) {
+    const std::vector<std::string> kinds = {"db.connection", "db.auth",         "db.permission",
+                                            "db.timeout",    "db.deadlock",     "db.syntax",
+                                            "db.constraint", "db.lock_timeout", "db.read_only",
+                                            "db.error",      "argument",        "usage"};
+    area.def("query", "Runs a statement and returns all of its rows.")
+        .param("connection", "a parameter of type database, or what db.connect returned")
+        .param("sql", sql_doc)
+        .param("...", params_doc)
+        .returns("table[]", "one table by column name for each row; NULL is nil, and a name that "
+                            "is no column raises")
+        .raises(kinds)
+        .reads()
+        .example("local c = db.connect 'sqlite::memory:'\n"
+                 "local rows = db.query(c, 'select ? as id, ? as name', 7, 'seven')\n"
+                 "assert(#rows == 1 and rows[1].id == 7 and rows[1].name == 'seven')")
+        .native([](bind::Call& call, HandlePtr handle, std::string sql, bind::Rest params) {
+            auto job = query_job(call, handle, std::move(sql), std::move(params), most_rows, true);
+            job.push = [](lua_State* L, ResultSet& result) { return push_rows(L, result); };
+            return job;
+        });
+
+    area.def("one", "Runs a statement and returns its one row.")
+        .param("connection", "a connection")
+        .param("sql", sql_doc)
+        .param("...", params_doc)
+        .returns("table", "the row by column name, or nil where there is none; a second row raises")
+        .raises(kinds)
+        .reads()
+        .example(
+            "local c = db.connect 'sqlite::memory:'\nassert(db.one(c, 'select 1 as n').n == 1)\n"
+            "assert(db.one(c, 'select 1 where 1 = 0') == nil)")
+        .native([](bind::Call& call, HandlePtr handle, std::string sql, bind::Rest params) {
+            auto job = query_job(call, handle, std::move(sql), std::move(params), most_rows, true);
+            auto read = std::move(job.work);
+            job.work = [read = std::move(read)](Cancel& cancel) {
+                ResultSet result = read(cancel);
+                if (result.rows > 1)
+                    throw Error("usage",
+                                "db.one: the statement gave " +
+                                    text::grouped(static_cast<std::int64_t>(result.rows)) + " rows",
+                                "db.query returns all of them");
+                return result;
+            };
+            job.push = [](lua_State* L, ResultSet& result) { return push_first_row(L, result); };
+            return job;
+        });
+
+    area.def("value", "Runs a statement and returns the first column of its first row.")
+        .param("connection", "a connection")
+        .param("sql", sql_doc)
+        .param("...", params_doc)
+        .returns("value", "nil for NULL, and where there is no row")
+        .raises(kinds)
+        .reads()
+        .example(
+            "local c = db.connect 'sqlite::memory:'\nassert(db.value(c, 'select ? + 1', 41) == 42)")
+        .native([](bind::Call& call, HandlePtr handle, std::string sql, bind::Rest params) {
+            auto job = query_job(call, handle, std::move(sql), std::move(params), most_rows, false);
+            job.push = [](lua_State* L, ResultSet& result) {
+                if (result.rows == 0 || result.columns->empty())
+                    lua_pushnil(L);
+                else
+                    push_cell(L, *result.batches.front(), 0, 0);
+                return 1;
+            };
+            return job;
+        });
+
+    area.def("execute", "Runs a statement for its effect.")
+        .param("connection", "a connection with access write or admin")
+        .param("sql", sql_doc)
+        .param("...", params_doc)
+        .returns("table", "{rows_affected, last_insert_id, warnings}")
+        .raises(kinds)
+        .writes()
+        .example(
+            "local c = db.connect('sqlite::memory:', { access = 'write' })\n"
+            "db.execute(c, 'create table t (a int)')\n"
+            "assert(db.execute(c, 'insert into t values (?), (?)', 1, nil).rows_affected == 2)")
+        .native([](bind::Call& call, HandlePtr handle, std::string sql, bind::Rest params) {
+            return on_session<Map>(
+                call, handle,
+                [handle, sql = std::move(sql),
+                 params = std::move(params.values)](db::Connection& connection, Cancel& cancel) {
+                    db::Executed done =
+                        connection.execute(sql, params, options_of(*handle), cancel);
+                    List warnings;
+                    for (std::string& warning : done.warnings)
+                        warnings.emplace_back(std::move(warning));
+                    Map out{{"rows_affected", done.rows_affected},
+                            {"warnings", std::move(warnings)}};
+                    if (done.last_insert_id != 0)
+                        out.set("last_insert_id", done.last_insert_id);
+                    return out;
+                });
+        });
+
+    area.def("script",
+             "Runs several statements without parameters, as one script; stops at the first error.")
+        .param("connection", "a connection with access write or admin")
+        .param("sql", "statements with semicolons between them; their rows are dropped")
+        .raises(kinds)
+        .writes()
+        .example("local c = db.connect('sqlite::memory:', { access = 'write' })\n"
+                 "db.script(c, 'create table t (a int); insert into t values (1)')\n"
+                 "assert(db.value(c, 'select a from t') == 1)")
+        .native([](bind::Call& call, HandlePtr handle, std::string sql) -> bind::Job<void> {
+            handle->take(call.task());
+            bind::Job<void> job;
+            job.work = [handle, may_write = call.writes_allowed(),
+                        sql = std::move(sql)](Cancel& cancel) {
+                handle->session(may_write, cancel).script(sql, cancel);
+            };
+            job.on = handle->worker();
+            return job;
+        });
+}
+
+} // namespace runbook::bindings

@@ -1,0 +1,13 @@
+// `fs`: declared in fs.cpp. Loop thread.
+#pragma once
+
+namespace runbook::vm {
+class State;
+class Registry;
+} // namespace runbook::vm
+
+namespace runbook::bindings {
+
+void register_fs(vm::State& state, vm::Registry& registry);
+
+} // namespace runbook::bindings

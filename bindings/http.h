@@ -1,0 +1,13 @@
+// `http`: declared in http.cpp. Loop thread.
+#pragma once
+
+namespace runbook::vm {
+class State;
+class Registry;
+} // namespace runbook::vm
+
+namespace runbook::bindings {
+
+void register_http(vm::State& state, vm::Registry& registry);
+
+} // namespace runbook::bindings

@@ -1,0 +1,13 @@
+// `json`: declared in json.cpp. Loop thread.
+#pragma once
+
+namespace runbook::vm {
+class State;
+class Registry;
+} // namespace runbook::vm
+
+namespace runbook::bindings {
+
+void register_json(vm::State& state, vm::Registry& registry);
+
+} // namespace runbook::bindings

@@ -1,0 +1,13 @@
+// `log`: declared in log.cpp. Loop thread.
+#pragma once
+
+namespace runbook::vm {
+class State;
+class Registry;
+} // namespace runbook::vm
+
+namespace runbook::bindings {
+
+void register_log(vm::State& state, vm::Registry& registry);
+
+} // namespace runbook::bindings

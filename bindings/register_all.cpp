@@ -1,0 +1,32 @@
+#include "bindings/register_all.h"
+
+#include "bindings/backup.h"
+#include "bindings/copy.h"
+#include "bindings/db.h"
+#include "bindings/fs.h"
+#include "bindings/http.h"
+#include "bindings/json.h"
+#include "bindings/log.h"
+#include "bindings/notify.h"
+#include "bindings/sh.h"
+#include "bindings/time.h"
+#include "bindings/verify.h"
+
+namespace runbook::bindings {
+
+void register_all(vm::State& state, vm::Registry& registry) {
+    register_db(state, registry);
+    register_backup(state, registry);
+    register_verify(state, registry);
+    register_schema(state, registry);
+    register_fs(state, registry);
+    register_http(state, registry);
+    register_json(state, registry);
+    register_log(state, registry);
+    register_notify(state, registry);
+    register_sh(state, registry);
+    register_time(state, registry);
+    register_copy(state, registry);
+}
+
+} // namespace runbook::bindings

@@ -1,0 +1,13 @@
+// `sh`: declared in sh.cpp. Loop thread.
+#pragma once
+
+namespace runbook::vm {
+class State;
+class Registry;
+} // namespace runbook::vm
+
+namespace runbook::bindings {
+
+void register_sh(vm::State& state, vm::Registry& registry);
+
+} // namespace runbook::bindings

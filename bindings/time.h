@@ -1,0 +1,13 @@
+// `time`: declared in time.cpp. Loop thread.
+#pragma once
+
+namespace runbook::vm {
+class State;
+class Registry;
+} // namespace runbook::vm
+
+namespace runbook::bindings {
+
+void register_time(vm::State& state, vm::Registry& registry);
+
+} // namespace runbook::bindings
