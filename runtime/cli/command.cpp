@@ -1,0 +1,341 @@
+// The table of commands (docs/commands.md is its companion). Constant data.
+#include "runtime/cli/command.h"
+
+namespace runbook::cli {
+
+namespace {
+
+constexpr Option journal{"journal", "FILE",
+                         "journal to use (default: $XDG_STATE_HOME/runbook/journal.db)",
+                         Complete::file};
+constexpr Option output{"output", "tty|plain|json",
+                        "how to show events: tty (default on a terminal), plain lines, or json, "
+                        "one object a line on standard output"};
+constexpr Option listing{"output", "plain|json", "table for people, or one json object a line"};
+constexpr Option report{"report", "FILE", "write a report at the end: .html, .md or .json",
+                        Complete::file};
+constexpr Option approve{"approve", "GATE", "approve a gate beforehand, as the initiator",
+                         Complete::nothing, true};
+constexpr Option detach{"detach", "", "leave at a gate with exit 3 instead of waiting"};
+
+constexpr std::string_view run_exits =
+    "0  succeeded\n"
+    "1  failed or declined; what it did is undone, or kept as declared\n"
+    "2  not started: usage, invalid playbook, missing parameter\n"
+    "3  held: at a gate, by a decision or interrupted; resumable\n"
+    "4  a person is needed: an undo failed, a step is in doubt";
+constexpr std::string_view look_exits = "0  shown\n"
+                                        "2  usage, no such run, or a journal that cannot be read";
+constexpr std::string_view url_details =
+    "Databases are URLs: postgres://USER@HOST:PORT/NAME, mysql://USER@HOST:PORT/NAME (MariaDB "
+    "too), "
+    "sqlite:PATH. Give passwords through RUNBOOK_SOURCE_PASSWORD and RUNBOOK_TARGET_PASSWORD; one "
+    "inside a URL works, but other users of the machine can see it.";
+
+const std::vector<Command>& table() {
+    static const std::vector<Command> all = {
+        {"exec",
+         "run a playbook",
+         {{"FILE", Complete::file}},
+         {{"env", "NAME", "environment of runbook.toml, whose parameters are the defaults",
+           Complete::name},
+          {"dry-run", "", "only look: nothing is changed"},
+          {"run-id", "ID", "name of the run instead of date and letters"},
+          approve,
+          detach,
+          output,
+          report,
+          journal},
+         "runbook exec quickstart.lua\n"
+         "runbook exec shop.lua --source sqlite:shop.db --target sqlite:copy.db\n"
+         "runbook exec shop.lua --env staging --dry-run\n"
+         "runbook exec shop.lua --help           lists the playbook's parameters",
+         "A playbook's parameters are its options: --NAME VALUE, --NAME=VALUE, and for a boolean "
+         "--NAME or --no-NAME. They stand after FILE.",
+         run_exits,
+         true,
+         false,
+         run_exec},
+        {"resume",
+         "continue a run that was held, interrupted or killed",
+         {{"RUN", Complete::run}},
+         {{"accept-changed", "", "go on although the playbook's source changed"},
+          approve,
+          detach,
+          output,
+          report,
+          journal},
+         "runbook resume 20261120-2200-7f3a\n"
+         "runbook resume last",
+         "Finished steps are not run again; a step in doubt is looked at first. RUN is a run's id, "
+         "a "
+         "unique part of one, or `last`.",
+         run_exits,
+         false,
+         false,
+         run_resume},
+        {"rollback",
+         "undo a held or failed run",
+         {{"RUN", Complete::run}},
+         {{"way", "WAY", "the way back, where the playbook declares several"},
+          output,
+          report,
+          journal},
+         "runbook rollback 20261120-2200-7f3a\n"
+         "runbook rollback last --way restore",
+         "The undos of all steps that started run, newest first.",
+         "0  nothing was left to undo\n"
+         "1  rolled back\n"
+         "2  not started: usage, no such run, or the run is still held by a process\n"
+         "4  a person is needed: an undo failed",
+         false,
+         false,
+         run_rollback},
+        {"approve",
+         "answer a gate with yes",
+         {{"RUN", Complete::run}, {"GATE"}},
+         {{"why", "TEXT", "reason, for the report"}, journal},
+         "runbook approve 20261120-2200-7f3a \"go live\"",
+         "The run is told through the journal; the answer is given as the operating system's user.",
+         "0  the answer is in the journal\n"
+         "2  usage, no such run, or the run has ended",
+         false,
+         false,
+         run_approve},
+        {"reject",
+         "answer a gate with no",
+         {{"RUN", Complete::run}, {"GATE"}},
+         {{"why", "TEXT", "reason, for the report"}, journal},
+         "runbook reject 20261120-2200-7f3a \"go live\" --why \"error ratio still rising\"",
+         "The run is told through the journal; the answer is given as the operating system's user.",
+         "0  the answer is in the journal\n"
+         "2  usage, no such run, or the run has ended",
+         false,
+         false,
+         run_reject},
+        {"runs",
+         "list the runs of the journal, newest first",
+         {},
+         {{"limit", "N", "how many (default 20)"}, listing, journal},
+         "runbook runs\n"
+         "runbook runs --limit 5 --output json",
+         "",
+         look_exits,
+         false,
+         false,
+         run_runs},
+        {"show",
+         "what a run did",
+         {{"RUN", Complete::run}},
+         {{"audit", "", "check the hash chain of the run's events instead"}, listing, journal},
+         "runbook show last\n"
+         "runbook show 20261120-2200-7f3a --audit",
+         "",
+         "0  shown; with --audit: the chain is whole\n"
+         "1  --audit: an event was changed\n"
+         "2  usage, no such run, or a journal that cannot be read",
+         false,
+         false,
+         run_show},
+        {"tail",
+         "follow a run from another terminal",
+         {{"RUN", Complete::run, false}},
+         {output, journal},
+         "runbook tail\n"
+         "runbook tail 20261120-2200-7f3a --output json",
+         "Shows what happened so far and what happens next, until the run has ended. Without RUN: "
+         "the "
+         "newest. Ctrl-C leaves; the run goes on.",
+         look_exits,
+         false,
+         false,
+         run_tail},
+        {"report",
+         "a report of a run",
+         {{"RUN", Complete::run}},
+         {{"format", "html|md|json", "form (default: by the ending of --to, else md)"},
+          {"to", "FILE", "file to write instead of standard output", Complete::file},
+          journal},
+         "runbook report last --to night.html\n"
+         "runbook report 20261120-2200-7f3a --format json",
+         "",
+         "0  written\n"
+         "2  usage, no such run, or a file that cannot be written",
+         false,
+         false,
+         run_report},
+        {"plan",
+         "timeline, owners, decisions and the way back; runs nothing",
+         {{"FILE", Complete::file}},
+         {{"format", "text|md|mermaid|json", "form (default text)"},
+          {"env", "NAME", "environment of runbook.toml", Complete::name}},
+         "runbook plan shop.lua --source sqlite:shop.db --target sqlite:copy.db\n"
+         "runbook plan shop.lua --format mermaid",
+         "Parameters that are missing stand as <name>.",
+         "0  shown\n"
+         "2  usage, or an invalid playbook",
+         true,
+         false,
+         run_plan},
+        {"check",
+         "find mistakes in playbooks; runs nothing",
+         {{"FILE", Complete::file, true, true}},
+         {listing},
+         "runbook check shop.lua\n"
+         "runbook check playbooks/*.lua --output json",
+         "Syntax, undefined names, unknown options, contradictions, windows that do not add up.",
+         "0  nothing found, or warnings only\n"
+         "2  usage, or a playbook with a mistake",
+         false,
+         false,
+         run_check},
+        {"repl",
+         "a prompt for SQL and Lua",
+         {{"FILE", Complete::file, false}},
+         {{"connect", "NAME=URL", "open a database under that name", Complete::nothing, true},
+          {"read-write", "", "sessions may write (default: the server refuses it)"}},
+         "runbook repl --connect prod=postgres://ops@db1/shop\n"
+         "runbook repl --connect old=mysql://root@db2/shop --connect new=sqlite:shop.db\n"
+         "runbook repl --connect prod=$URL < questions.sql",
+         "SQL lines run on the current connection, everything else is Lua, with each connection as "
+         "a "
+         "global. `:help` at the prompt lists the commands; FILE is run as Lua first. "
+         "Passwords: RUNBOOK_<NAME>_PASSWORD.",
+         "0  left\n"
+         "1  a line of a script (standard input is no terminal) failed\n"
+         "2  not started: usage, or a connection that failed",
+         false,
+         false,
+         run_repl},
+        {"copy",
+         "copy a database into another, natively",
+         {{"SOURCE"}, {"TARGET"}},
+         {{"streams", "N", "parallel streams"},
+          {"table", "NAME", "only this table", Complete::nothing, true},
+          {"exclude", "NAME", "not this table", Complete::nothing, true},
+          {"schema", "NAME", "PostgreSQL schema (default public)"},
+          {"charset", "NAME", "character set of a MySQL target (default utf8mb4)"},
+          {"collation", "NAME", "collation of a MySQL target (default binary)"},
+          {"plan", "", "print the statements that would make the schema, and stop"},
+          output},
+         "runbook copy postgres://app@db1/shop mysql://app@db2/shop --streams 4\n"
+         "runbook copy sqlite:shop.db sqlite:copy.db",
+         url_details,
+         "0  every row arrived\n"
+         "1  started and failed; the message says what is in the target\n"
+         "2  not started: usage, no connection, or something that cannot be copied without loss",
+         false,
+         false,
+         run_copy},
+        {"verify",
+         "compare two databases row by row",
+         {{"SOURCE"}, {"TARGET"}},
+         {{"mode", "full|counts|sample", "every row (default), numbers only, or a sample"},
+          {"sample", "N", "rows a table with --mode sample"},
+          {"table", "NAME", "only this table", Complete::nothing, true},
+          {"exclude", "NAME", "not this table", Complete::nothing, true},
+          {"schema", "NAME", "PostgreSQL schema (default public)"},
+          {"hide-values", "", "name differing columns without their values"},
+          output},
+         "runbook verify postgres://app@db1/shop mysql://app@db2/shop\n"
+         "runbook verify sqlite:shop.db sqlite:copy.db --mode counts",
+         url_details,
+         "0  everything was compared and nothing differs\n"
+         "1  a difference, an unsettled row, or a table that was not compared (any other mode than "
+         "full)\n"
+         "2  not started: usage, or no connection",
+         false,
+         false,
+         run_verify},
+        {"doc",
+         "the reference of a function, a word or an area",
+         {{"NAME", Complete::name, false}},
+         {},
+         "runbook doc db.query\n"
+         "runbook doc db\n"
+         "runbook doc step",
+         "Without NAME: all areas.",
+         "0  shown\n2  usage, or no such name",
+         false,
+         false,
+         run_doc},
+        {"types",
+         "write type definitions for lua-language-server",
+         {{"DIR", Complete::folder}},
+         {},
+         "runbook types .lua-types",
+         "Writes DIR/runbook.lua; name DIR in .luarc.json under workspace.library.",
+         "0  written\n2  usage, or a file that cannot be written",
+         false,
+         false,
+         run_types},
+        {"completion",
+         "a script that completes words on the command line",
+         {{"SHELL", Complete::shell}},
+         {},
+         "eval \"$(runbook completion bash)\"\n"
+         "runbook completion zsh > ~/.zfunc/_runbook\n"
+         "runbook completion fish > ~/.config/fish/completions/runbook.fish",
+         "SHELL is bash, zsh or fish.",
+         "0  written\n2  usage",
+         false,
+         false,
+         run_completion},
+        {"version",
+         "version of runbook",
+         {},
+         {},
+         "runbook version",
+         "",
+         "0  shown",
+         false,
+         false,
+         run_version},
+        {"help",
+         "how to use a command",
+         {{"COMMAND", Complete::command, false}},
+         {},
+         "runbook help exec",
+         "",
+         "0  shown\n2  no such command",
+         false,
+         false,
+         run_help},
+        {"docs",
+         "write docs/api and the type definitions below DIR",
+         {{"DIR", Complete::folder}},
+         {},
+         "runbook docs .",
+         "For the source tree.",
+         "0  written\n2  usage, or a file that cannot be written",
+         false,
+         true,
+         run_docs},
+        {"__complete",
+         "what could stand next",
+         {{"WORD", Complete::nothing, false, true}},
+         {},
+         "",
+         "",
+         "",
+         true,
+         true,
+         run_complete},
+    };
+    return all;
+}
+
+} // namespace
+
+std::span<const Command> commands() {
+    return table();
+}
+
+const Command* find_command(std::string_view name) {
+    for (const Command& command : table())
+        if (command.name == name)
+            return &command;
+    return nullptr;
+}
+
+} // namespace runbook::cli

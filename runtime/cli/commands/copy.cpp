@@ -1,0 +1,179 @@
+// `runbook copy` and `verify`: the native engines directly.
+#include "runtime/transfer/copy/copy.h"
+#include "runtime/base/error.h"
+#include "runtime/base/json.h"
+#include "runtime/base/redact.h"
+#include "runtime/base/text.h"
+#include "runtime/cli/arguments.h"
+#include "runtime/cli/command.h"
+#include "runtime/cli/output.h"
+#include "runtime/cli/passwords.h"
+#include "runtime/cli/working.h"
+#include "runtime/db/password.h"
+#include "runtime/transfer/verify/verify.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace runbook::cli {
+
+namespace {
+
+struct Ends {
+    db::Url source, target;
+};
+
+db::Url parsed(const std::string& text, const std::string& name, const char* shown) {
+    try {
+        return db::parse_named(text, name);
+    } catch (const Error& error) {
+        throw Error(error.kind(), fmt::format("{}: {}", shown, error.message()), error.hint());
+    }
+}
+
+Ends ends_of(const Arguments& arguments) {
+    const std::string &source = arguments.positional[0], &target = arguments.positional[1];
+    Ends ends{parsed(source, "source", "SOURCE"), parsed(target, "target", "TARGET")};
+    warn_of_passwords({{"source", source}, {"target", target}}, "");
+    return ends;
+}
+
+/// What is refused before a row is written is exit 2; what went wrong later is 1.
+bool before_the_start(const Error& error) {
+    static const std::vector<std::string> kinds = {"usage",         "argument",      "copy.refused",
+                                                   "db.connection", "db.auth",       "db.not_empty",
+                                                   "db.permission", "db.unsupported"};
+    return std::find(kinds.begin(), kinds.end(), error.kind()) != kinds.end();
+}
+
+/// Runs the work with Ctrl-C and progress; its exit code, or 1 where it failed half-way.
+template <class Work>
+int with_progress(const std::string& output, Work work) {
+    Interrupts interrupts;
+    const ProgressPtr progress = show_progress(output);
+    try {
+        return work(progress, interrupts.cancel());
+    } catch (const Error& error) {
+        end_progress(progress);
+        if (before_the_start(error))
+            throw;
+        std::fflush(stdout);
+        fmt::print(stderr, "error: {}\n", redact(error.message()));
+        if (!error.hint().empty())
+            fmt::print(stderr, "hint: {}\n", redact(error.hint()));
+        return engine::failed;
+    }
+}
+
+std::string count(std::int64_t number) {
+    return text::grouped(number);
+}
+
+void print_json(const char* event, Map map) {
+    Map line{{"event", event}};
+    for (const auto& [key, value] : map)
+        line.set(key, value);
+    fmt::print("{}\n", json::dump(redact(Value(line))));
+}
+
+std::string text_of(const copy::CopyResult& result) {
+    std::vector<std::vector<std::string>> rows = {{"table", "rows", "bytes", "time"}};
+    for (const copy::TableCopied& table : result.tables)
+        rows.push_back(
+            {table.table, count(table.rows), text::bytes(table.bytes), text::clock(table.seconds)});
+    std::string out = aligned(rows);
+    for (const copy::ReportEntry& entry : result.report)
+        if (!entry.reason.empty())
+            out += fmt::format("{} {}: {}: {}\n", entry.kind, entry.object, entry.outcome,
+                               entry.reason);
+    for (const copy::Finding& finding : result.findings)
+        out += "warning: " + finding.text() + "\n";
+    const double rate = result.seconds > 0 ? static_cast<double>(result.rows) / result.seconds : 0;
+    return out + fmt::format("copied {} rows of {} table{}, {}, in {} ({} rows/s)\n",
+                             count(result.rows), result.tables.size(),
+                             result.tables.size() == 1 ? "" : "s", text::bytes(result.bytes),
+                             text::clock(result.seconds), count(static_cast<std::int64_t>(rate)));
+}
+
+std::string text_of(const verify::Result& result) {
+    std::vector<std::vector<std::string>> rows = {
+        {"table", "rows", "missing", "extra", "changed", "unsettled", "by"}};
+    for (const verify::TableResult& table : result.tables)
+        rows.push_back({table.table, count(table.source_rows), count(table.missing),
+                        count(table.extra), count(table.changed), count(table.unsettled),
+                        table.method});
+    std::string out = aligned(rows);
+    for (const verify::Sample& sample : result.samples)
+        out += sample.text() + "\n";
+    for (const verify::Unchecked& table : result.unchecked)
+        out += fmt::format("not compared: {}: {}\n", table.table, table.reason);
+    for (const std::string& table : result.only_in_target)
+        out += fmt::format("only in the target: {}\n", table);
+    for (const std::string& column : result.omitted_columns)
+        out += fmt::format("column left out: {}\n", column);
+    if (result.passed())
+        return out + fmt::format("equal: {} rows of {} table{}, every column, in {}\n",
+                                 count(result.rows), result.tables.size(),
+                                 result.tables.size() == 1 ? "" : "s", text::clock(result.seconds));
+    if (result.mismatches() == 0 && result.unsettled == 0)
+        return out + fmt::format("not proven: nothing differs in what was compared, which is "
+                                 "{:.1f} % of the rows\n",
+                                 result.coverage * 100);
+    return out +
+           fmt::format("different: {} missing, {} extra, {} changed, {} unsettled of {} rows\n",
+                       count(result.missing), count(result.extra), count(result.changed),
+                       count(result.unsettled), count(result.rows));
+}
+
+} // namespace
+
+int run_copy(const Context&, const Arguments& arguments) {
+    const Ends ends = ends_of(arguments);
+    copy::Options options;
+    options.streams = arguments.number("streams", options.streams);
+    options.include = arguments.all("table");
+    options.exclude = arguments.all("exclude");
+    options.schema = arguments.text("schema");
+    options.charset = arguments.text("charset");
+    options.collation = arguments.text("collation");
+    const std::string output = output_or_default(arguments.text("output"));
+    return with_progress(output, [&](const ProgressPtr& progress, Cancel& cancel) {
+        if (arguments.has("plan")) {
+            fmt::print("{}", copy::plan(ends.source, ends.target, options, cancel));
+            return 0;
+        }
+        const copy::CopyResult result =
+            copy::copy_database(ends.source, ends.target, options, progress, cancel);
+        end_progress(progress);
+        if (output == "json")
+            print_json("copy.finished", copy::to_map(result));
+        else
+            fmt::print("{}", redact(text_of(result)));
+        return 0;
+    });
+}
+
+int run_verify(const Context&, const Arguments& arguments) {
+    const Ends ends = ends_of(arguments);
+    verify::Options options;
+    options.mode = verify::parse_mode(arguments.text("mode", "full"));
+    options.sample = arguments.number("sample", static_cast<int>(options.sample));
+    options.tables = arguments.all("table");
+    options.exclude = arguments.all("exclude");
+    options.schema = arguments.text("schema");
+    options.show_values = !arguments.has("hide-values");
+    const std::string output = output_or_default(arguments.text("output"));
+    return with_progress(output, [&](const ProgressPtr& progress, Cancel& cancel) {
+        const verify::Result result =
+            verify::verify_database(ends.source, ends.target, options, progress, cancel);
+        end_progress(progress);
+        if (output == "json")
+            print_json("verify.finished", verify::to_map(result));
+        else
+            fmt::print("{}", redact(text_of(result)));
+        return result.passed() ? engine::succeeded : engine::failed;
+    });
+}
+
+} // namespace runbook::cli

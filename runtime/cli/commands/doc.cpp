@@ -1,0 +1,67 @@
+// `runbook doc`, `types` and `docs`: what the declarations give.
+#include "runtime/base/error.h"
+#include "runtime/base/text.h"
+#include "runtime/cli/arguments.h"
+#include "runtime/cli/declarations.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace runbook::cli {
+
+namespace {
+
+constexpr std::string_view words_file = "words";
+
+std::string index_of(const vm::Registry& registry) {
+    std::string out = "# API reference\n\nGenerated from the declarations by `./dev docs`.\n\n";
+    for (const vm::AreaDoc& area : registry.areas()) {
+        const std::string name = area.name.empty() ? std::string(words_file) : area.name;
+        out += fmt::format("- [{0}]({0}.md): {1}\n", name, area.doc);
+    }
+    return out;
+}
+
+} // namespace
+
+int run_doc(const Context& context, const Arguments& arguments) {
+    const Declarations declarations(context);
+    const vm::Registry& registry = declarations.registry();
+    if (arguments.positional.empty()) {
+        for (const vm::AreaDoc& area : registry.areas())
+            fmt::print("{:<12} {}\n", area.name.empty() ? "(words)" : area.name,
+                       wrapped(area.doc, 13));
+        return 0;
+    }
+    const std::string& name = arguments.positional.front();
+    const std::vector<std::string> names = registry.names();
+    if (std::find(names.begin(), names.end(), name) == names.end())
+        throw Error("usage",
+                    fmt::format("nothing is named '{}'{}", name, text::did_you_mean(name, names)),
+                    "runbook doc lists the areas");
+    fmt::print("{}", registry.help(name));
+    return 0;
+}
+
+int run_types(const Context& context, const Arguments& arguments) {
+    const Declarations declarations(context);
+    const std::string path = arguments.positional.front() + "/runbook.lua";
+    write_file(path, declarations.registry().stubs());
+    fmt::print("{}\n", path);
+    return 0;
+}
+
+int run_docs(const Context& context, const Arguments& arguments) {
+    const Declarations declarations(context);
+    const vm::Registry& registry = declarations.registry();
+    const std::string folder = arguments.positional.front() + "/docs/api/";
+    for (const vm::AreaDoc& area : registry.areas())
+        write_file(folder + (area.name.empty() ? std::string(words_file) : area.name) + ".md",
+                   registry.reference(area));
+    write_file(folder + "README.md", index_of(registry));
+    write_file(folder + "runbook.lua", registry.stubs());
+    return 0;
+}
+
+} // namespace runbook::cli

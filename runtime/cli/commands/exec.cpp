@@ -1,0 +1,92 @@
+// `runbook exec`, `resume` and `rollback`: what runs.
+#include "runtime/base/error.h"
+#include "runtime/base/text.h"
+#include "runtime/cli/arguments.h"
+#include "runtime/cli/command.h"
+#include "runtime/cli/output.h"
+#include "runtime/cli/playbook.h"
+#include "runtime/journal/journal.h"
+
+#include <fmt/format.h>
+
+#include <unistd.h>
+
+namespace runbook::cli {
+
+namespace {
+
+engine::Options run_options(const Arguments& arguments) {
+    engine::Options options;
+    options.journal = arguments.text("journal");
+    options.approve = arguments.all("approve");
+    options.detach = arguments.has("detach");
+    options.accept_changed = arguments.has("accept-changed");
+    options.interactive = ::isatty(STDIN_FILENO) != 0 && ::isatty(STDERR_FILENO) != 0;
+    return options;
+}
+
+/// The report is written whatever the outcome; where it cannot be, the outcome stays.
+int finished(Shown& shown, int exit) {
+    try {
+        shown.finish();
+    } catch (const Error& error) {
+        fmt::print(stderr, "error: {}\n", error.message());
+    }
+    return exit;
+}
+
+/// A run that had begun and stopped on an error needs a person.
+template <class Run>
+int guarded(Shown& shown, Run run) {
+    try {
+        return finished(shown, run());
+    } catch (const Error& error) {
+        if (!error.in_doubt())
+            throw;
+        std::fflush(stdout);
+        fmt::print(stderr, "error: {}\n", error.message());
+        if (!error.hint().empty())
+            fmt::print(stderr, "hint: {}\n", error.hint());
+        return finished(shown, engine::person_needed);
+    }
+}
+
+std::string run_of(const Arguments& arguments) {
+    return find_run(*open_journal(arguments), arguments.positional.front()).run;
+}
+
+} // namespace
+
+int run_exec(const Context& context, const Arguments& arguments) {
+    const std::string& file = arguments.positional.front();
+    if (arguments.has("help")) {
+        fmt::print("{}", playbook_help(context, file));
+        return 0;
+    }
+    Shown shown(arguments);
+    engine::Options options = run_options(arguments);
+    options.file = file;
+    options.environment = arguments.text("env");
+    options.run_id = arguments.text("run-id");
+    options.dry_run = arguments.has("dry-run");
+    options.parameters = parameters_of(context, *find_command("exec"), file, arguments.rest);
+    engine::Engine engine(context.register_bindings, shown);
+    return guarded(shown, [&] { return engine.exec(options); });
+}
+
+int run_resume(const Context& context, const Arguments& arguments) {
+    const std::string run = run_of(arguments);
+    Shown shown(arguments);
+    engine::Engine engine(context.register_bindings, shown);
+    return guarded(shown, [&] { return engine.resume(run, run_options(arguments)); });
+}
+
+int run_rollback(const Context& context, const Arguments& arguments) {
+    const std::string run = run_of(arguments);
+    Shown shown(arguments);
+    engine::Engine engine(context.register_bindings, shown);
+    return guarded(
+        shown, [&] { return engine.rollback(run, arguments.text("way"), run_options(arguments)); });
+}
+
+} // namespace runbook::cli

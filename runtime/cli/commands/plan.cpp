@@ -1,0 +1,56 @@
+// `runbook plan` and `check`: what only loads.
+#include "runtime/base/json.h"
+#include "runtime/base/text.h"
+#include "runtime/cli/arguments.h"
+#include "runtime/cli/command.h"
+#include "runtime/cli/output.h"
+#include "runtime/cli/playbook.h"
+
+#include <fmt/format.h>
+
+namespace runbook::cli {
+
+int run_plan(const Context& context, const Arguments& arguments) {
+    engine::Options options;
+    options.file = arguments.positional.front();
+    options.environment = arguments.text("env");
+    options.parameters =
+        parameters_of(context, *find_command("plan"), options.file, arguments.rest);
+    engine::Engine engine(context.register_bindings, silent());
+    std::string text = engine.plan_text(options, arguments.text("format", "text"));
+    if (!text.ends_with('\n'))
+        text += '\n';
+    fmt::print("{}", text);
+    return 0;
+}
+
+int run_check(const Context& context, const Arguments& arguments) {
+    std::size_t errors = 0, warnings = 0;
+    const bool json = arguments.text("output") == "json";
+    for (const std::string& file : arguments.positional) {
+        engine::Engine engine(context.register_bindings, silent());
+        for (const engine::Finding& finding : engine.check(file)) {
+            ++(finding.error ? errors : warnings);
+            const std::string place =
+                finding.line > 0 ? fmt::format("{}:{}: ", finding.file, finding.line) : "";
+            if (json)
+                fmt::print("{}\n", json::dump(Map{{"file", finding.file},
+                                                  {"line", finding.line},
+                                                  {"level", finding.error ? "error" : "warning"},
+                                                  {"message", finding.message}}));
+            else
+                fmt::print("{}{}{}\n", place, finding.error ? "" : "warning: ", finding.message);
+        }
+    }
+    if (!json) {
+        const std::size_t files = arguments.positional.size();
+        fmt::print(
+            "{} file{} checked: {}{}\n", files, files == 1 ? "" : "s",
+            errors == 0 ? "no mistakes"
+                        : fmt::format("{} mistake{}", errors, errors == 1 ? "" : "s"),
+            warnings == 0 ? "" : fmt::format(", {} warning{}", warnings, warnings == 1 ? "" : "s"));
+    }
+    return errors == 0 ? 0 : engine::not_started;
+}
+
+} // namespace runbook::cli

@@ -1,0 +1,15 @@
+// Passwords on the command line. Main thread, no state.
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace runbook::cli {
+
+/// Says once on standard error that a password inside a URL is visible to other users, naming the
+/// first of `urls` (name, URL) that has one as `prefix` and its name.
+void warn_of_passwords(const std::vector<std::pair<std::string, std::string>>& urls,
+                       const std::string& prefix);
+
+} // namespace runbook::cli

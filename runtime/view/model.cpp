@@ -1,0 +1,355 @@
+// What is known of a run (contract in model.h).
+#include "runtime/view/model.h"
+
+#include <algorithm>
+
+namespace runbook::view {
+namespace {
+
+const Map* map_at(const Map& data, std::string_view key) {
+    const Value* value = data.find(key);
+    return value ? value->get<Map>() : nullptr;
+}
+
+const List* list_at(const Map& data, std::string_view key) {
+    const Value* value = data.find(key);
+    return value ? value->get<List>() : nullptr;
+}
+
+void read_where(const Map& data, ErrorInfo& out) {
+    if (const Map* where = map_at(data, "where")) {
+        out.file = where->text("file");
+        out.line = static_cast<int>(where->integer("line"));
+        out.source = where->text("source");
+        return;
+    }
+    const std::string text = data.text("where");
+    const std::size_t colon = text.rfind(':');
+    if (colon != std::string::npos) {
+        out.file = text.substr(0, colon);
+        out.line = std::atoi(text.c_str() + colon + 1);
+    }
+}
+
+ErrorInfo error_of(const Map& data) {
+    const Map* error = map_at(data, "error");
+    if (error)
+        return error_info(*error);
+    ErrorInfo out;
+    out.message = data.text("error");
+    return out;
+}
+
+} // namespace
+
+std::string ErrorInfo::where() const {
+    return file.empty() || line <= 0 ? file : file + ":" + std::to_string(line);
+}
+
+ErrorInfo error_info(const Map& error) {
+    ErrorInfo out;
+    out.kind = error.text("kind");
+    out.message = error.text("message");
+    out.hint = error.text("hint");
+    out.sqlstate = error.text("sqlstate");
+    out.traceback = error.text("traceback");
+    read_where(error, out);
+    if (out.source.empty())
+        out.source = error.text("source");
+    return out;
+}
+
+Item* Model::find(const std::string& name) {
+    return const_cast<Item*>(std::as_const(*this).find(name));
+}
+
+const Item* Model::find(const std::string& name) const {
+    auto found =
+        std::find_if(items.begin(), items.end(), [&](const Item& one) { return one.name == name; });
+    return found == items.end() ? nullptr : &*found;
+}
+
+/// The item of the event; one that the plan does not know goes behind the last that has begun.
+Item& Model::item(const journal::Event& event) {
+    if (Item* known = find(event.step))
+        return *known;
+    auto last_begun = std::find_if(items.rbegin(), items.rend(),
+                                   [](const Item& one) { return one.status != Status::waiting; });
+    Item added;
+    added.name = event.step;
+    added.kind = event.data.text("kind", "step");
+    added.planned = false;
+    return *items.insert(last_begun.base(), std::move(added));
+}
+
+void Model::apply(const journal::Event& event) {
+    last = std::max(last, event.micros);
+    const std::string& name = event.event;
+    if (name == "plan")
+        apply_plan(event.data);
+    else if (name.starts_with("run."))
+        apply_run(event);
+    else if (name.starts_with("gate.") || name.starts_with("decision."))
+        apply_question(event);
+    else if (name.starts_with("rollback.") || name.starts_with("undo."))
+        apply_rollback(event);
+    else if (name.starts_with("step.") || name == "checkpoint.judged" || name == "attempt.failed")
+        apply_step(event);
+    else if (name.starts_with("notify."))
+        notifications.push_back({event.micros, event.data.text("channel"), event.data.text("text"),
+                                 name == "notify.failed" ? error_of(event.data).message : ""});
+    else if (name == "log")
+        logs.push_back(event);
+    else if (name.ends_with(".waived"))
+        waived.push_back(event);
+}
+
+void Model::apply_run(const journal::Event& event) {
+    const Map& data = event.data;
+    run = event.run;
+    if (event.event == "run.started") {
+        playbook = data.text("playbook");
+        summary = data.text("summary");
+        file = data.text("file");
+        env = data.text("env");
+        initiator = data.text("initiator");
+        host = data.text("host");
+        version = data.text("version");
+        journal = data.text("journal");
+        if (const Map* given = map_at(data, "params"))
+            params = *given;
+        started = event.micros;
+    } else if (event.event == "run.resumed") {
+        resumed.push_back(event);
+        outcome.clear();
+        why.clear();
+        resume.clear();
+        exit = -1;
+        ended = 0;
+    } else if (event.event == "run.held") {
+        outcome = data.text("outcome", "held");
+        exit = static_cast<int>(data.integer("exit", 3));
+        elapsed_s = data.number("elapsed_s", static_cast<double>(event.micros - started) / 1e6);
+        window_s = data.number("window_s", -1);
+        why = data.text("why");
+        resume = data.text("resume");
+        ended = event.micros;
+    } else if (event.event == "run.finished") {
+        outcome = data.text("outcome");
+        exit = static_cast<int>(data.integer("exit", -1));
+        elapsed_s = data.number("elapsed_s", static_cast<double>(event.micros - started) / 1e6);
+        window_s = data.number("window_s", -1);
+        rollback_s = data.number("rollback_s", -1);
+        why = data.text("why", why);
+        ended = event.micros;
+    }
+}
+
+void Model::apply_plan(const Map& data) {
+    if (const Map* window = map_at(data, "window")) {
+        window_from = window->text("from");
+        window_to = window->text("to");
+        window_target_s = window->number("target_s");
+        window_max_s = window->number("max_s");
+    }
+    rollback_within_s = data.number("rollback_within_s");
+    items.clear();
+    const List* list = list_at(data, "items");
+    if (!list)
+        return;
+    for (const Value& value : *list) {
+        const Map* one = value.get<Map>();
+        if (!one)
+            continue;
+        Item added;
+        added.name = one->text("name");
+        added.kind = one->text("kind", "step");
+        added.owner = one->text("owner");
+        added.owner_title = one->text("owner_title");
+        added.takes_s = one->number("takes_s");
+        added.way_back = one->text("way_back");
+        added.on = one->text("on");
+        items.push_back(std::move(added));
+    }
+}
+
+void Model::apply_step(const journal::Event& event) {
+    const Map& data = event.data;
+    Item& one = item(event);
+    if (event.event == "step.started") {
+        one.status = Status::running;
+        if (one.attempts == 0)
+            one.started = event.micros;
+        one.attempts = std::max(one.attempts + 1, data.integer("attempt"));
+        one.owner = data.text("owner", one.owner);
+        one.error = {};
+        return;
+    }
+    if (event.event == "attempt.failed") {
+        one.attempts = std::max(one.attempts, data.integer("attempt"));
+        failed_attempts.push_back(event);
+        return;
+    }
+    if (event.event == "step.captured")
+        return;
+    if (event.event == "step.in_doubt") {
+        one.status = Status::in_doubt;
+        one.why = data.text("why");
+        return;
+    }
+    one.ended = event.micros;
+    if (one.started == 0)
+        one.started = event.micros;
+    one.elapsed_s = data.number("elapsed_s", static_cast<double>(one.ended - one.started) / 1e6);
+    one.detail = data.text("detail", one.detail);
+    if (const Value* result = data.find("result"))
+        one.result = *result;
+    if (event.event == "step.skipped") {
+        one.status = Status::skipped;
+        one.why = data.text("reason");
+    } else if (event.event == "step.failed") {
+        one.status = Status::failed;
+        one.error = error_of(data);
+        one.attempts = std::max(one.attempts, data.integer("attempts"));
+    } else if (event.event == "checkpoint.judged") {
+        const bool passed = data.boolean("passed");
+        one.status = passed ? Status::done : Status::failed;
+        one.verdict = passed ? "" : data.text("verdict");
+        one.why = data.text("why");
+        one.error = error_of(data);
+        read_where(data, one.error);
+    } else if (one.kind != "checkpoint" || one.status == Status::running) {
+        one.status =
+            Status::done; // a checkpoint's own step.finished says nothing about its judgement
+    }
+}
+
+void Model::apply_question(const journal::Event& event) {
+    const Map& data = event.data;
+    const bool gate = event.event.starts_with("gate.");
+    if (event.event == "gate.opened" || event.event == "decision.asked") {
+        Question one;
+        one.step = event.step;
+        one.kind = gate ? "gate" : "decision";
+        one.ask = data.text(gate ? "ask" : "why");
+        one.role = data.text("role");
+        one.title = data.text("title");
+        one.deadline = data.text("deadline");
+        one.otherwise = data.text("otherwise");
+        one.asked = event.micros;
+        one.confirm = data.text("kind") == "confirm";
+        const bool whole_item = gate && !one.confirm && !event.step.empty();
+        questions.push_back(std::move(one));
+        if (whole_item) {
+            Item& of = item(event);
+            of.status = Status::running;
+            of.started = event.micros;
+        }
+        return;
+    }
+    auto open = std::find_if(questions.rbegin(), questions.rend(), [&](const Question& one) {
+        return one.step == event.step && (one.kind == "gate") == gate;
+    });
+    if (open == questions.rend()) {
+        questions.push_back({});
+        questions.back().step = event.step;
+        questions.back().kind = gate ? "gate" : "decision";
+        open = questions.rbegin();
+    }
+    open->answered = event.micros;
+    open->by = data.text("by");
+    open->via = data.text("via");
+    open->answer = data.text("answer");
+    if (event.event == "gate.expired") {
+        open->expired = true;
+        open->otherwise = data.text("otherwise", open->otherwise);
+    }
+    if (gate && !open->confirm && !event.step.empty()) {
+        Item& of = item(event);
+        const bool approved = open->answer == "approve" || open->answer == "approved";
+        of.status = approved ? Status::done : Status::failed;
+        of.ended = event.micros;
+        of.elapsed_s = open->asked ? static_cast<double>(event.micros - open->asked) / 1e6 : 0;
+    }
+}
+
+void Model::apply_rollback(const journal::Event& event) {
+    const Map& data = event.data;
+    if (event.event == "rollback.started") {
+        rollback.started = event.micros;
+        rollback.why = data.text("why");
+        rollback.way = data.text("way");
+        rollback.within_s = data.number("within_s");
+        rollback.steps.clear();
+        rollback.kept.clear();
+        if (const List* steps = list_at(data, "steps"))
+            for (const Value& step : *steps)
+                if (const auto* name = step.get<std::string>())
+                    rollback.steps.push_back(*name);
+        if (const List* kept = list_at(data, "kept"))
+            for (const Value& value : *kept)
+                if (const Map* one = value.get<Map>())
+                    rollback.kept.push_back({one->text("step"), one->text("why")});
+        return;
+    }
+    if (event.event == "rollback.finished") {
+        rollback.ended = event.micros;
+        rollback.elapsed_s = data.number("elapsed_s");
+        rollback.within_s = data.number("within_s", rollback.within_s);
+        rollback.met = data.boolean("met", true);
+        return;
+    }
+    Item& one = item(event);
+    if (event.event == "undo.started")
+        one.undo = Undo::running;
+    if (event.event == "undo.finished") {
+        one.undo = Undo::done;
+        one.undo_s = data.number("elapsed_s");
+        one.undo_why = data.text("detail");
+    }
+    if (event.event == "undo.kept") {
+        one.undo = Undo::kept;
+        one.undo_why = data.text("why");
+        const bool known = std::any_of(rollback.kept.begin(), rollback.kept.end(),
+                                       [&](const Kept& kept) { return kept.step == event.step; });
+        if (!known)
+            rollback.kept.push_back({event.step, one.undo_why});
+    }
+    if (event.event == "undo.failed") {
+        one.undo = Undo::failed;
+        one.error = error_of(data);
+        one.undo_why = one.error.message;
+    }
+}
+
+std::int64_t Model::window_opened() const {
+    const Item* from = find(window_from);
+    return from && from->status != Status::skipped ? from->started : 0;
+}
+
+std::int64_t Model::window_closed() const {
+    const Item* to = find(window_to);
+    const bool reached = to && to->status == Status::done;
+    return reached && window_opened() ? to->ended : 0;
+}
+
+std::size_t Model::count(Status status) const {
+    return static_cast<std::size_t>(std::count_if(
+        items.begin(), items.end(), [&](const Item& one) { return one.status == status; }));
+}
+
+std::size_t Model::retried() const {
+    return static_cast<std::size_t>(std::count_if(
+        items.begin(), items.end(), [](const Item& one) { return one.attempts > 1; }));
+}
+
+std::size_t Model::checkpoints(bool passed_only) const {
+    return static_cast<std::size_t>(std::count_if(items.begin(), items.end(), [&](const Item& one) {
+        // One that is met only on the way back counts once it was met.
+        const bool met =
+            one.kind == "checkpoint" && (one.on != "rollback" || one.status != Status::waiting);
+        return met && (!passed_only || one.status == Status::done);
+    }));
+}
+
+} // namespace runbook::view

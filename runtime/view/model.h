@@ -1,0 +1,110 @@
+// What is known of a run, put together from its events: the views and the report both read this.
+// Owns: no file, no clock. Loop thread (views) or any one thread (report). Unknown events are kept,
+// never an error.
+#pragma once
+
+#include "runtime/journal/journal.h"
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace runbook::view {
+
+/// The error map of an event, read leniently.
+struct ErrorInfo {
+    std::string kind, message, hint, sqlstate, file, source, traceback;
+    int line = 0;
+    bool empty() const { return message.empty() && kind.empty(); }
+    /// "playbooks/x.lua:41", or empty.
+    std::string where() const;
+};
+
+ErrorInfo error_info(const Map& error);
+
+enum class Status { waiting, running, done, failed, skipped, in_doubt };
+enum class Undo { none, running, done, kept, failed };
+
+/// A step, toggle, checkpoint, gate… of the plan, or a sub-step that the run added.
+struct Item {
+    std::string name, kind, owner, owner_title, way_back, on;
+    double takes_s = 0;
+    bool planned = true;
+    Status status = Status::waiting;
+    std::int64_t started = 0, ended = 0; ///< micros
+    double elapsed_s = 0;
+    std::int64_t attempts = 0;
+    std::string detail;
+    Value result;
+    std::string verdict, why; ///< of a checkpoint that did not pass
+    ErrorInfo error;
+    Undo undo = Undo::none;
+    double undo_s = 0;
+    std::string undo_why;
+};
+
+/// A question to people: a gate, or a decision that a verdict or a failure asked for.
+struct Question {
+    std::string step, kind, ask, role, title, deadline, otherwise, answer, by, via;
+    std::int64_t asked = 0, answered = 0;
+    bool expired = false;
+    bool confirm = false; ///< one entry of a checklist, not the whole item
+};
+
+struct Notification {
+    std::int64_t micros = 0;
+    std::string channel, text, error;
+};
+
+struct Kept {
+    std::string step, why;
+};
+
+struct Rollback {
+    std::int64_t started = 0, ended = 0;
+    std::string why, way;
+    std::vector<std::string> steps;
+    std::vector<Kept> kept;
+    double elapsed_s = 0, within_s = 0;
+    bool met = true;
+};
+
+class Model {
+  public:
+    void apply(const journal::Event& event);
+
+    std::string run, playbook, summary, file, env, initiator, host, version, journal;
+    Map params;
+    std::vector<Item> items;
+    std::string window_from, window_to;
+    double window_target_s = 0, window_max_s = 0, rollback_within_s = 0;
+    std::int64_t started = 0, ended = 0, last = 0;
+    std::string outcome, why, resume;
+    int exit = -1;
+    double elapsed_s = 0, window_s = -1, rollback_s = -1; ///< -1: unknown
+    std::vector<Question> questions;
+    std::vector<Notification> notifications;
+    Rollback rollback;
+    std::vector<journal::Event> waived, resumed, logs, failed_attempts;
+
+    Item* find(const std::string& name);
+    const Item* find(const std::string& name) const;
+    /// Micros at which the window opened and closed; 0: not yet.
+    std::int64_t window_opened() const;
+    std::int64_t window_closed() const;
+    std::size_t count(Status status) const;
+    std::size_t retried() const;
+    /// Of kind `checkpoint`, and how many of them passed.
+    std::size_t checkpoints(bool passed_only) const;
+    bool went_back() const { return rollback.started != 0; }
+
+  private:
+    Item& item(const journal::Event& event);
+    void apply_run(const journal::Event& event);
+    void apply_plan(const Map& data);
+    void apply_step(const journal::Event& event);
+    void apply_question(const journal::Event& event);
+    void apply_rollback(const journal::Event& event);
+};
+
+} // namespace runbook::view

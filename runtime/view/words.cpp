@@ -1,0 +1,201 @@
+// The wording that the views share (contract in words.h).
+#include "runtime/view/words.h"
+
+#include "runtime/base/json.h"
+#include "runtime/base/text.h"
+#include "runtime/base/time.h"
+
+#include <cmath>
+#include <fmt/format.h>
+
+namespace runbook::view {
+
+std::string shown(std::string_view key, const Value& value) {
+    const auto* integer = value.get<std::int64_t>();
+    const auto* number = value.get<double>();
+    if (key.ends_with("_s") && (integer || number))
+        return text::duration(integer ? static_cast<double>(*integer) : *number);
+    if ((key == "bytes" || key.ends_with("_bytes")) && (integer || number))
+        return text::bytes(integer ? *integer : static_cast<std::int64_t>(*number));
+    if (integer)
+        return text::grouped(*integer);
+    if (number && *number == std::floor(*number) && std::fabs(*number) < 1e15)
+        return text::grouped(static_cast<std::int64_t>(*number));
+    if (number)
+        return fmt::format("{:.6g}", *number);
+    if (const auto* flag = value.get<bool>())
+        return *flag ? "yes" : "no";
+    if (const auto* words = value.get<std::string>())
+        return *words;
+    if (value.is_null())
+        return "–";
+    if (const auto* list = value.get<List>())
+        return fmt::format("{} entries", list->size());
+    if (const auto* map = value.get<Map>())
+        return fmt::format("{} entries", map->size());
+    const std::string plain = json::dump(value);
+    return plain.size() > 1 && plain.front() == '"' ? plain.substr(1, plain.size() - 2) : plain;
+}
+
+std::string detail_of(const Item& item) {
+    if (!item.detail.empty())
+        return item.detail;
+    const Map* map = item.result.get<Map>();
+    if (!map)
+        return item.result.is_null() || item.result.get<List>() ? "" : shown("", item.result);
+    std::vector<std::string> parts;
+    for (const auto& [key, value] : *map) {
+        if (value.get<List>() || value.get<Map>() || value.is_null() || parts.size() == 4)
+            continue;
+        std::string one = shown(key, value);
+        if (one.size() > 40)
+            one = text::ellipsize(one, 16);
+        std::string label = key.ends_with("_s") ? key.substr(0, key.size() - 2) : key;
+        parts.push_back(key == "file" || key == "bytes" ? one : label + " " + one);
+    }
+    return text::join(parts, "  ");
+}
+
+std::string outcome_words(const Model& model) {
+    if (model.outcome == "rolled_back")
+        return "rolled back";
+    if (model.outcome == "person_needed")
+        return "a person is needed";
+    return model.outcome.empty() ? "unfinished" : model.outcome;
+}
+
+std::string clock_of(const std::string& iso) {
+    const auto at = time::parse(iso);
+    return at ? time::clock_utc(at->micros) : iso;
+}
+
+std::string person(const std::string& by, const std::string& via) {
+    const std::string who = by.empty() ? "nobody" : by;
+    return via.empty() ? who : who + " (" + via + ")";
+}
+
+std::string error_words(const ErrorInfo& error) {
+    std::string out = error.message.empty() ? "no message" : error.message;
+    if (!error.kind.empty())
+        out += " (" + error.kind + (error.sqlstate.empty() ? "" : ", " + error.sqlstate) + ")";
+    return out;
+}
+
+std::string named(const Item& item) {
+    return (item.kind.empty() ? "step" : item.kind) + " \"" + item.name + "\"";
+}
+
+std::string window_words(const Model& model) {
+    if (model.window_s < 0 && (model.window_target_s <= 0 || !model.window_opened()))
+        return {};
+    const std::int64_t end = model.window_closed() ? model.window_closed() : model.last;
+    const double spent = model.window_s >= 0
+                             ? model.window_s
+                             : static_cast<double>(end - model.window_opened()) / 1e6;
+    std::string out = "window " + text::clock(spent);
+    if (model.window_target_s <= 0)
+        return out;
+    out += " of " + text::duration(model.window_target_s);
+    if (model.window_max_s > 0 && spent > model.window_max_s)
+        return out + " (over the maximum of " + text::duration(model.window_max_s) + ")";
+    if (spent > model.window_target_s)
+        return out + " (target missed)";
+    return model.outcome == "succeeded" ? out + " (target met)"
+                                        : out; // going back early is no merit
+}
+
+std::string steps_words(const Model& model) {
+    std::size_t steps = 0, done = 0;
+    for (const Item& one : model.items)
+        if (one.kind != "checkpoint" && one.kind != "gate" && one.kind != "phase" &&
+            one.kind != "checklist") {
+            ++steps;
+            done += one.status == Status::done;
+        }
+    std::string out = done == steps ? fmt::format("{} {}", steps, steps == 1 ? "step" : "steps")
+                                    : fmt::format("{} of {} steps", done, steps);
+    if (model.retried())
+        out += fmt::format(", {} retried", model.retried());
+    if (model.count(Status::skipped))
+        out += fmt::format(", {} skipped", model.count(Status::skipped));
+    if (const std::size_t all = model.checkpoints(false))
+        out += fmt::format(" · {} of {} {} passed", model.checkpoints(true), all,
+                           all == 1 ? "checkpoint" : "checkpoints");
+    return out;
+}
+
+std::string next_command(const Model& model) {
+    if (model.outcome == "held")
+        return model.resume.empty() ? "runbook resume " + model.run : model.resume;
+    if (model.outcome == "person_needed")
+        return "runbook show " + model.run;
+    return {};
+}
+
+std::string some_of(const std::vector<std::string>& names, std::size_t most) {
+    if (names.size() <= most)
+        return text::join(names, ", ");
+    return text::join(std::span(names).first(most), ", ") +
+           fmt::format(" and {} more", names.size() - most);
+}
+
+std::vector<std::string> not_started(const Model& model) {
+    std::vector<std::string> out;
+    for (const Item& one : model.items)
+        if (one.status == Status::waiting && one.on != "rollback" && one.kind != "phase")
+            out.push_back(one.name);
+    return out;
+}
+
+std::string wrap_parts(const std::vector<std::string>& parts, std::size_t columns,
+                       std::string_view indent) {
+    constexpr std::string_view between = " · ";
+    std::string out;
+    std::size_t used = 0;
+    for (const std::string& part : parts) {
+        if (part.empty())
+            continue;
+        const std::size_t width = text::display_width(part);
+        if (used && columns && used + 3 + width > columns) {
+            out.append("\n").append(indent);
+            used = indent.size();
+        } else if (used) {
+            out += between;
+            used += 3;
+        }
+        out += part;
+        used += width;
+    }
+    return out;
+}
+
+std::vector<std::string> wrap(std::string_view text, std::size_t columns, std::string_view indent) {
+    std::vector<std::string> out;
+    for (const std::string& line : text::split(text, '\n')) {
+        std::string current(indent);
+        bool empty = true;
+        for (const std::string& word : text::split(line, ' ')) {
+            if (!empty && columns &&
+                text::display_width(current) + 1 + text::display_width(word) > columns) {
+                out.push_back(std::exchange(current, std::string(indent)));
+                empty = true;
+            }
+            current += (empty ? "" : " ") + word;
+            empty = false;
+        }
+        out.push_back(std::move(current));
+    }
+    return out;
+}
+
+std::string pad(std::string text, std::size_t columns) {
+    const std::size_t width = text::display_width(text);
+    return width < columns ? text.append(columns - width, ' ') : text;
+}
+
+std::string pad_left(std::string text, std::size_t columns) {
+    const std::size_t width = text::display_width(text);
+    return width < columns ? text.insert(0, columns - width, ' ') : text;
+}
+
+} // namespace runbook::view
