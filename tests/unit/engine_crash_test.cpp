@@ -1,0 +1,109 @@
+// kill -9 in the middle, then resume: finished steps are not run again, doubtful ones never
+// silently.
+#include "tests/unit/catch.h"
+#include "tests/unit/engine_fixture.h"
+
+using namespace runbook;
+using runbook::test::Play;
+using Names = std::vector<std::string>;
+
+namespace {
+
+/// A playbook that dies inside step "b" the first time. `more` are the options of that step.
+std::string dying(const std::string& more) {
+    return R"(
+        local a = step "a" { run = function() world.write "a" return { n = 7 } end, undo = function() world.write "undo a" end }
+        step "b" { capture = function() return { was = a.result.n } end,
+          run = function(ctx) world.write("b" .. ctx.saved.was .. " attempt " .. ctx.attempt) if ctx.attempt == 1 then world.kill() end return "b" end,
+          )" +
+           more + R"( }
+        step "c" { run = function() world.write "c" end, undo = keep "x" })";
+}
+
+} // namespace
+
+TEST_CASE("a step in doubt runs again only where it may", "[engine][crash]") {
+    Play play;
+    REQUIRE(play.exec_in_child(dying("undo = keep 'x', idempotent = true")) == 128 + SIGKILL);
+    CHECK(play.effects() == Names{"a", "b7 attempt 1"});
+    CHECK(play.resume_in_child() == 0);
+    CHECK(play.effects() == Names{"a", "b7 attempt 1", "b7 attempt 2", "c"});
+}
+
+TEST_CASE("without observe or idempotent a person is needed", "[engine][crash]") {
+    Play play;
+    play.options.detach = true;
+    REQUIRE(play.exec_in_child(dying("undo = keep 'x'")) == 128 + SIGKILL);
+    CHECK(play.resume_in_child() == 4);
+    CHECK(play.resume_in_child() == 4); // and stays so
+    CHECK(play.effects() == Names{"a", "b7 attempt 1"});
+}
+
+TEST_CASE("observe decides: done, absent, partial, unknown", "[engine][crash]") {
+    {
+        Play play;
+        REQUIRE(play.exec_in_child(
+                    dying("undo = keep 'x', observe = function() return 'done', 'seen' end, verify "
+                          "= function(ctx) return ctx.result == 'seen' end")) == 137);
+        CHECK(play.resume_in_child() == 0);
+        CHECK(play.effects() == Names{"a", "b7 attempt 1", "c"});
+    }
+    {
+        Play play;
+        REQUIRE(play.exec_in_child(
+                    dying("undo = keep 'x', observe = function() return 'absent' end")) == 137);
+        CHECK(play.resume_in_child() == 0);
+        CHECK(play.effects() == Names{"a", "b7 attempt 1", "b7 attempt 2", "c"});
+    }
+    {
+        Play play;
+        REQUIRE(play.exec_in_child(dying("undo = function(ctx) world.write('undo b ' .. ctx.state) "
+                                         "end, observe = function() return 'partial' end")) == 137);
+        CHECK(play.resume_in_child() == 0);
+        CHECK(play.effects() == Names{"a", "b7 attempt 1", "undo b in doubt", "b7 attempt 2", "c"});
+    }
+    for (const char* observe : {"return nil", "return 'maybe'", "error 'down'"}) {
+        Play play;
+        REQUIRE(play.exec_in_child(dying(std::string("undo = keep 'x', observe = function() ") +
+                                         observe + " end")) == 137);
+        CHECK(play.resume_in_child() == 4);
+        CHECK(play.effects() == Names{"a", "b7 attempt 1"});
+    }
+}
+
+TEST_CASE("a crash inside a rollback resumes backwards", "[engine][crash]") {
+    Play play;
+    REQUIRE(play.exec_in_child(R"(
+        step "a" { run = function() world.write "a" end, undo = function() world.write "undo a" end }
+        step "b" { run = function() world.write "b" end, undo = function() world.write "undo b" if not world.read "again" then world.kill() end end }
+        step "c" { run = function() world.write "c" end, undo = function() world.write "undo c" end }
+        step "d" { run = function() error "no" end, undo = function() world.write "undo d" end })") ==
+            137);
+    CHECK(play.effects() == Names{"a", "b", "c", "undo d", "undo c", "undo b"});
+    test::World::the().broken = {"again"};
+    CHECK(play.resume_in_child() == 1);
+    CHECK(play.effects() == Names{"a", "b", "c", "undo d", "undo c", "undo b", "undo b", "undo a"});
+}
+
+TEST_CASE("resume refuses an edited playbook and an ended run", "[engine]") {
+    Play play;
+    REQUIRE(play.exec_in_child(dying("undo = keep 'x', idempotent = true")) == 137);
+    play.write("local p = playbook \"test\" { summary = \"a test\" }\nstep \"a\" { run = "
+               "function() end }\n");
+    try {
+        play.resume();
+        FAIL("it resumed");
+    } catch (const Error& error) {
+        CHECK(error.message() ==
+              play.options.file + ":2: the playbook has changed since run r1 started");
+        CHECK(error.hint() == "put it back as it was, or resume with --accept-changed");
+    }
+    Play other;
+    CHECK(other.exec("step \"a\" { run = function() end }") == 0);
+    try {
+        other.resume();
+        FAIL("it resumed");
+    } catch (const Error& error) {
+        CHECK(error.message() == "run r1 has ended already: succeeded");
+    }
+}
