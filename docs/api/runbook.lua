@@ -1,0 +1,929 @@
+---@meta runbook
+-- Generated from the declarations in bindings/ and runtime/engine/.
+
+---PostgreSQL, MySQL, MariaDB and SQLite: statements with bound parameters, rows with typed values, transactions, facts about the server.
+---@class dblib
+db = {}
+
+---A database: its address, and a session that opens with the first statement.
+---@class connection
+---@field engine string postgresql, mysql or sqlite (MariaDB is mysql; db.version knows the difference)
+---@field host string host name or address
+---@field port integer port, the engine's default where the URL has none
+---@field name string name of the database; the path for SQLite
+---@field user string user name
+---@field password secret the URL's password, or nil
+---@field query function see the function of the same name
+---@field one function see the function of the same name
+---@field value function see the function of the same name
+---@field rows function see the function of the same name
+---@field execute function see the function of the same name
+---@field script function see the function of the same name
+---@field transaction function see the function of the same name
+---@field timeout function see the function of the same name
+---@field close function see the function of the same name
+
+---@class db.connect.options
+---@field access? string read (default), write or admin
+---@field name? string what hints call it
+
+---Opens a session outside the playbook's parameters: for the REPL and for experiments.
+---@param url string postgres://user:password@host:port/name, mysql://…, mariadb://… or sqlite:PATH; options: sslmode, sslrootcert, sslcert, sslkey, socket, connect_timeout, application_name
+---@param options? db.connect.options what the session may do
+---@return connection an open connection, read-only unless access says more
+function db.connect(url, options) end
+
+---Ends the session; the next statement opens a new one.
+---@param connection connection a connection that is not in a transaction
+function db.close(connection) end
+
+---The same connection with a time limit for each statement, kept by the server.
+---@param connection connection the connection to limit; it stays as it is
+---@param limit string|number longest time for one statement
+---@return connection shares the session and its transaction
+function db.timeout(connection, limit) end
+
+---Opens a transaction; db.transaction does it and ends it in every case.
+---@param connection connection a connection that is not in a transaction
+function db.begin(connection) end
+
+---Makes the open transaction's changes permanent.
+---@param connection connection a connection in a transaction
+function db.commit(connection) end
+
+---Undoes the open transaction's changes; nothing happens where none is open.
+---@param connection connection a connection
+function db.rollback(connection) end
+
+---Rolls back without waiting: what db.transaction does in a task that was cancelled.
+---@param connection connection a connection
+function db.abandon(connection) end
+
+---Runs fn in a transaction: committed when fn returns, rolled back when it raises.
+---@param connection connection the statements inside fn use this connection
+---@param fn function gets the connection; what it returns is returned
+---@return any what fn returned
+function db.transaction(connection, fn) end
+
+---Runs a statement and returns all of its rows.
+---@param connection connection a parameter of type database, or what db.connect returned
+---@param sql string one statement; parameters stand as ? (PostgreSQL: also $1)
+---@param ... any values for the parameters, in order; null or nil for NULL; never pasted into the SQL
+---@return table[] one table by column name for each row; NULL is nil, and a name that is no column raises
+function db.query(connection, sql, ...) end
+
+---Runs a statement and returns its one row.
+---@param connection connection a connection
+---@param sql string one statement; parameters stand as ? (PostgreSQL: also $1)
+---@param ... any values for the parameters, in order; null or nil for NULL; never pasted into the SQL
+---@return table the row by column name, or nil where there is none; a second row raises
+function db.one(connection, sql, ...) end
+
+---Runs a statement and returns the first column of its first row.
+---@param connection connection a connection
+---@param sql string one statement; parameters stand as ? (PostgreSQL: also $1)
+---@param ... any values for the parameters, in order; null or nil for NULL; never pasted into the SQL
+---@return any nil for NULL, and where there is no row
+function db.value(connection, sql, ...) end
+
+---Runs a statement for its effect.
+---@param connection connection a connection with access write or admin
+---@param sql string one statement; parameters stand as ? (PostgreSQL: also $1)
+---@param ... any values for the parameters, in order; null or nil for NULL; never pasted into the SQL
+---@return table {rows_affected, last_insert_id, warnings}
+function db.execute(connection, sql, ...) end
+
+---Runs several statements without parameters, as one script; stops at the first error.
+---@param connection connection a connection with access write or admin
+---@param sql string statements with semicolons between them; their rows are dropped
+function db.script(connection, sql) end
+
+---Iterates over the rows of a statement in bounded memory.
+---@param connection connection a connection; the loop has it to itself: another statement on it ends the loop with an error
+---@param sql string one statement; parameters stand as ? (PostgreSQL: also $1)
+---@param ... any values for the parameters, in order
+---@return function an iterator for `for row in …`; row.name reads a cell, and a name that is no column raises
+function db.rows(connection, sql, ...) end
+
+---A version from text, for comparing.
+---@param text string "8.0.34"
+---@return table {major, minor, patch, text}; compares with == < <=
+function db.parse_version(text) end
+
+---The version of the server behind a connection.
+---@param connection connection a connection
+---@return table {major, minor, patch, text, flavour}
+function db.server_version(connection) end
+
+---The version of a server, or of a text, for comparing.
+---@param of connection|string a connection, or "8.0.34"
+---@return table {major, minor, patch, text, flavour}; compares with == < <=; flavour is PostgreSQL, MySQL, MariaDB or SQLite
+function db.version(of) end
+
+---The names of the tables of the database (PostgreSQL: of the current schema), sorted.
+---@param connection connection a connection
+---@return string[] base tables; views and partitions of other tables are left out
+function db.tables(connection) end
+
+---The exact number of rows of each table, all of one moment.
+---@param connection connection a connection
+---@param tables? string[] names; all tables where it is left out
+---@return table counts by name, with :equals(other) and .total
+function db.counts(connection, tables) end
+
+---What a user may do with the tables of the database.
+---@param connection connection a connection whose user may see the privileges
+---@param user? string whose privileges; the connection's own user where it is left out
+---@return table {user, on, list, partial}, with :equals { "SELECT", on = name } and :covers "ALL"; partial: held on some tables only
+function db.grants(connection, user) end
+
+---How the connection is encrypted.
+---@param connection connection a connection
+---@return table {cipher}; cipher is nil where the connection is not encrypted
+function db.tls(connection) end
+
+---Statements that other sessions are running now.
+---@param connection connection a connection; without the server's monitoring privilege it sees its own user's only
+---@param longer_than? string|number leave out statements younger than this; default 0
+---@return table[] {id, user, seconds, state, sql}, the longest first
+function db.running(connection, longer_than) end
+
+---Backups that are proven: dumped by the engine's own tool, read back, restored to be sure.
+---@class backuplib
+backup = {}
+
+---@class backup.create.options
+---@field to? string[] folders, each gets a copy; backup/
+---@field name? string name without ending; database and time
+---@field tool? string path of pg_dump, mysqldump or mariadb-dump; else RUNBOOK_PG_DUMP, RUNBOOK_MYSQLDUMP, RUNBOOK_MARIADB_DUMP, then PATH
+
+---Dumps a database, reads the dump back, and counts its rows in the dump's own snapshot.
+---@param source connection the database
+---@param options? backup.create.options where to, and with which tool
+---@return table {file, files, bytes, sha256, engine, server_version, tool, source, tables, rows, counts, started, seconds, verified = "read"}
+function backup.create(source, options) end
+
+---@class backup.latest.options
+---@field from? string[] folders to look in; backup/
+---@field restored? boolean only one that was test-restored
+
+---The newest backup of a database that is whole.
+---@param source connection the database
+---@param options? backup.latest.options where to look, and how far it must be proven
+---@return table as backup.create, and `age` in seconds
+function backup.latest(source, options) end
+
+---Reads a backup: its digest, then all of it as a restore would.
+---@param backup any path, or a result of backup.create
+---@return table as backup.create
+function backup.verify(backup) end
+
+---@class backup.test_restore.options
+---@field counts? table test restore: rows by table that must be there
+---@field tool? string path of pg_restore, mysql or mariadb; else RUNBOOK_PG_RESTORE, RUNBOOK_MYSQL, RUNBOOK_MARIADB, then PATH
+---@field replace? boolean restore: tables that are there already are replaced
+
+---Restores a backup into a new database, counts every table, compares, and drops it again.
+---@param backup any path, or a result of backup.create
+---@param scratch? connection a spare server of the same engine; nil for SQLite, which needs none
+---@param options? backup.test_restore.options what must be there besides the backup's own counts
+---@return table {restored = true, tables, rows, counts, seconds}
+function backup.test_restore(backup, scratch, options) end
+
+---@class backup.restore.options
+---@field counts? table test restore: rows by table that must be there
+---@field tool? string path of pg_restore, mysql or mariadb; else RUNBOOK_PG_RESTORE, RUNBOOK_MYSQL, RUNBOOK_MARIADB, then PATH
+---@field replace? boolean restore: tables that are there already are replaced
+
+---Restores a backup into an empty database.
+---@param backup any path, or a result of backup.create
+---@param target connection the database; its tables are replaced with replace = true only
+---@param options? backup.restore.options how
+---@return table {restored = true, tables, rows, counts, seconds}
+function backup.restore(backup, target, options) end
+
+---Two databases of any engine compared row by row, with reads and rules of its own. What cannot be compared is reported as unchecked, never as a pass.
+---@class verifylib
+verify = {}
+
+---@class verify.database.options
+---@field mode? string "full" (every row), "counts" or "sample"; the last two never reach coverage 1
+---@field tables? string[] only these tables; one that the source lacks is unchecked
+---@field exclude? string[] tables left out on purpose
+---@field omit_columns? string[] `table.column` that the target lacks on purpose
+---@field rename? table { [source table] = "target table" }
+---@field schema? string PostgreSQL schema on either side (default public)
+---@field snapshot? string an exported PostgreSQL snapshot to read the source at; no re-check then
+---@field zero_dates? string "null": MySQL's 0000-00-00 counts as NULL
+---@field sample? integer rows a table in mode sample (default 1000)
+---@field samples? integer differing rows that are shown (default 20)
+---@field recheck? integer how often differing rows are read again (default 3)
+---@field recheck_delay? string|number before the first re-check, three times as long before each further one (default 250ms)
+---@field values? boolean false: name differing columns without their values
+
+---Compares two databases table by table, row by row.
+---@param source connection a connection; the side that is believed
+---@param target connection a connection; the side that is judged
+---@param options? verify.database.options what to compare, and how
+---@return table {coverage, mismatches, missing, extra, changed, unsettled, unchecked, rows, tables, samples, tables_seen, omitted_columns, only_in_target, match_ratio, passed, seconds}: coverage is 1 only if every row of every table was compared; unchecked lists {table, reason}; samples lists {table, key, kind, columns, text}; tables_seen:includes(names) asks for tables by name
+function verify.database(source, target, options) end
+
+---@class verify.table.options
+---@field mode? string "full" (every row), "counts" or "sample"; the last two never reach coverage 1
+---@field tables? string[] only these tables; one that the source lacks is unchecked
+---@field exclude? string[] tables left out on purpose
+---@field omit_columns? string[] `table.column` that the target lacks on purpose
+---@field rename? table { [source table] = "target table" }
+---@field schema? string PostgreSQL schema on either side (default public)
+---@field snapshot? string an exported PostgreSQL snapshot to read the source at; no re-check then
+---@field zero_dates? string "null": MySQL's 0000-00-00 counts as NULL
+---@field sample? integer rows a table in mode sample (default 1000)
+---@field samples? integer differing rows that are shown (default 20)
+---@field recheck? integer how often differing rows are read again (default 3)
+---@field recheck_delay? string|number before the first re-check, three times as long before each further one (default 250ms)
+---@field values? boolean false: name differing columns without their values
+
+---Compares one table row by row.
+---@param source connection a connection; the side that is believed
+---@param target connection a connection; the side that is judged
+---@param name string the table's name in the source
+---@param options? verify.table.options as for verify.database
+---@return table as from verify.database
+function verify.table(source, target, name, options) end
+
+---@class verify.counts.options
+---@field mode? string "full" (every row), "counts" or "sample"; the last two never reach coverage 1
+---@field tables? string[] only these tables; one that the source lacks is unchecked
+---@field exclude? string[] tables left out on purpose
+---@field omit_columns? string[] `table.column` that the target lacks on purpose
+---@field rename? table { [source table] = "target table" }
+---@field schema? string PostgreSQL schema on either side (default public)
+---@field snapshot? string an exported PostgreSQL snapshot to read the source at; no re-check then
+---@field zero_dates? string "null": MySQL's 0000-00-00 counts as NULL
+---@field sample? integer rows a table in mode sample (default 1000)
+---@field samples? integer differing rows that are shown (default 20)
+---@field recheck? integer how often differing rows are read again (default 3)
+---@field recheck_delay? string|number before the first re-check, three times as long before each further one (default 250ms)
+---@field values? boolean false: name differing columns without their values
+
+---Compares numbers of rows only; coverage stays 0, so it never stands for a verification.
+---@param source connection a connection; the side that is believed
+---@param target connection a connection; the side that is judged
+---@param options? verify.counts.options as for verify.database
+---@return table as from verify.database
+function verify.counts(source, target, options) end
+
+---The structure of databases: tables, columns, keys, indexes.
+---@class schemalib
+schema = {}
+
+---@class schema.compare.options
+---@field tables? string[] only these tables
+---@field exclude? string[] tables left out on purpose
+---@field rename? table { [source table] = "target table" }
+---@field schema? string PostgreSQL schema on either side (default public)
+
+---Says what of the source's structure the target lacks.
+---@param source connection a connection; the side that is believed
+---@param target connection a connection; the side that is judged
+---@param options? schema.compare.options what to compare
+---@return table {missing, different, omitted, others, only_missing_indexes, indexes, collations, duplicates, tables, passed}: the first four list {kind, table, name, detail}; duplicates counts groups of rows that break a unique key which the target lacks; indexes:has(table, name, {unique=, columns=}) and collations:only(name, …) ask about the target
+function schema.compare(source, target, options) end
+
+---Files, confined to what the playbook declares in needs.files.
+---@class fslib
+fs = {}
+
+---The whole text of a file of at most 64 MB.
+---@param path string file; relative paths count from the working folder
+---@return string its bytes
+function fs.read(path) end
+
+---Replaces a file as a whole: after a crash the old text is there, or the new one.
+---@param path string file; made where there is none
+---@param text any its new content, text or a secret
+function fs.write(path, text) end
+
+---Makes an empty file, or sets the time of one that exists.
+---@param path string file
+function fs.touch(path) end
+
+---Removes a file or an empty folder; nothing happens where there is none.
+---@param path string file or empty folder
+---@return boolean true if there was one
+function fs.remove(path) end
+
+---Whether a file or folder exists.
+---@param path string file or folder
+---@return boolean true if it exists; an error where that cannot be known
+function fs.exists(path) end
+
+---The names in a folder, sorted; those of folders end in '/'.
+---@param path string folder
+---@return string[] names without the folder's own
+function fs.list(path) end
+
+---Makes a folder and those above it; nothing happens where it exists.
+---@param path string folder
+function fs.mkdir(path) end
+
+---Copies a file; the target is replaced as a whole and keeps the source's mode.
+---@param from string file to read
+---@param to string file to make or replace
+function fs.copy(from, to) end
+
+---The bytes of a file.
+---@param path string file
+---@return integer its size in bytes
+function fs.size(path) end
+
+---The SHA-256 digest of a file.
+---@param path string file
+---@return string 64 hexadecimal digits
+function fs.sha256(path) end
+
+---HTTP requests, to the hosts that the playbook declares in needs.http.
+---@class httplib
+http = {}
+
+---@class http.get.options
+---@field headers? table name = text, number or secret
+---@field query? table parameters added to the URL
+---@field user? any basic authentication: user
+---@field password? any basic authentication: password, best a secret
+---@field timeout? string|number of one attempt, to the last byte; 30s
+---@field connect_timeout? string|number 10s
+---@field follow? integer redirects that are followed; 5
+---@field max_bytes? integer longest body; 16 MiB
+---@field tls? table {verify, ca, cert, key}
+---@field body? any text or secret to send
+---@field json? any value to send as JSON
+---@field form? table fields to send as a form
+---@field status? integer[] statuses that are success; 200 to 299
+---@field any_status? boolean every status is success
+---@field retry? table {attempts, initial, backoff, max_delay}: after connection errors, 429, 502, 503, 504; only methods that may be repeated
+---@field reads? boolean the request changes nothing (a query by POST)
+
+---The answer to a GET.
+---@param url string http:// or https:// address
+---@param options? http.get.options what is sent, and what counts as success
+---@return table {status, headers, body, json, elapsed, url, attempts}; names of headers in lower case; `json` is the decoded body where the answer is of that type
+function http.get(url, options) end
+
+---@class http.post.options
+---@field headers? table name = text, number or secret
+---@field query? table parameters added to the URL
+---@field user? any basic authentication: user
+---@field password? any basic authentication: password, best a secret
+---@field timeout? string|number of one attempt, to the last byte; 30s
+---@field connect_timeout? string|number 10s
+---@field follow? integer redirects that are followed; 5
+---@field max_bytes? integer longest body; 16 MiB
+---@field tls? table {verify, ca, cert, key}
+---@field body? any text or secret to send
+---@field json? any value to send as JSON
+---@field form? table fields to send as a form
+---@field status? integer[] statuses that are success; 200 to 299
+---@field any_status? boolean every status is success
+---@field retry? table {attempts, initial, backoff, max_delay}: after connection errors, 429, 502, 503, 504; only methods that may be repeated
+---@field reads? boolean the request changes nothing (a query by POST)
+
+---The answer to a POST.
+---@param url string http:// or https:// address
+---@param options? http.post.options what is sent, and what counts as success
+---@return table {status, headers, body, json, elapsed, url, attempts}; names of headers in lower case; `json` is the decoded body where the answer is of that type
+function http.post(url, options) end
+
+---@class http.put.options
+---@field headers? table name = text, number or secret
+---@field query? table parameters added to the URL
+---@field user? any basic authentication: user
+---@field password? any basic authentication: password, best a secret
+---@field timeout? string|number of one attempt, to the last byte; 30s
+---@field connect_timeout? string|number 10s
+---@field follow? integer redirects that are followed; 5
+---@field max_bytes? integer longest body; 16 MiB
+---@field tls? table {verify, ca, cert, key}
+---@field body? any text or secret to send
+---@field json? any value to send as JSON
+---@field form? table fields to send as a form
+---@field status? integer[] statuses that are success; 200 to 299
+---@field any_status? boolean every status is success
+---@field retry? table {attempts, initial, backoff, max_delay}: after connection errors, 429, 502, 503, 504; only methods that may be repeated
+---@field reads? boolean the request changes nothing (a query by POST)
+
+---The answer to a PUT.
+---@param url string http:// or https:// address
+---@param options? http.put.options what is sent, and what counts as success
+---@return table {status, headers, body, json, elapsed, url, attempts}; names of headers in lower case; `json` is the decoded body where the answer is of that type
+function http.put(url, options) end
+
+---@class http.delete.options
+---@field headers? table name = text, number or secret
+---@field query? table parameters added to the URL
+---@field user? any basic authentication: user
+---@field password? any basic authentication: password, best a secret
+---@field timeout? string|number of one attempt, to the last byte; 30s
+---@field connect_timeout? string|number 10s
+---@field follow? integer redirects that are followed; 5
+---@field max_bytes? integer longest body; 16 MiB
+---@field tls? table {verify, ca, cert, key}
+---@field body? any text or secret to send
+---@field json? any value to send as JSON
+---@field form? table fields to send as a form
+---@field status? integer[] statuses that are success; 200 to 299
+---@field any_status? boolean every status is success
+---@field retry? table {attempts, initial, backoff, max_delay}: after connection errors, 429, 502, 503, 504; only methods that may be repeated
+---@field reads? boolean the request changes nothing (a query by POST)
+
+---The answer to a DELETE.
+---@param url string http:// or https:// address
+---@param options? http.delete.options what is sent, and what counts as success
+---@return table {status, headers, body, json, elapsed, url, attempts}; names of headers in lower case; `json` is the decoded body where the answer is of that type
+function http.delete(url, options) end
+
+---@class http.request.options
+---@field headers? table name = text, number or secret
+---@field query? table parameters added to the URL
+---@field user? any basic authentication: user
+---@field password? any basic authentication: password, best a secret
+---@field timeout? string|number of one attempt, to the last byte; 30s
+---@field connect_timeout? string|number 10s
+---@field follow? integer redirects that are followed; 5
+---@field max_bytes? integer longest body; 16 MiB
+---@field tls? table {verify, ca, cert, key}
+---@field body? any text or secret to send
+---@field json? any value to send as JSON
+---@field form? table fields to send as a form
+---@field status? integer[] statuses that are success; 200 to 299
+---@field any_status? boolean every status is success
+---@field retry? table {attempts, initial, backoff, max_delay}: after connection errors, 429, 502, 503, 504; only methods that may be repeated
+---@field reads? boolean the request changes nothing (a query by POST)
+
+---The answer to a request of any method.
+---@param method string GET, PATCH…; GET, HEAD and OPTIONS change nothing
+---@param url string http:// or https:// address
+---@param options? http.request.options what is sent, and what counts as success
+---@return table {status, headers, body, json, elapsed, url, attempts}; names of headers in lower case; `json` is the decoded body where the answer is of that type
+function http.request(method, url, options) end
+
+---@class http.json.options
+---@field headers? table name = text, number or secret
+---@field query? table parameters added to the URL
+---@field user? any basic authentication: user
+---@field password? any basic authentication: password, best a secret
+---@field timeout? string|number of one attempt, to the last byte; 30s
+---@field connect_timeout? string|number 10s
+---@field follow? integer redirects that are followed; 5
+---@field max_bytes? integer longest body; 16 MiB
+---@field tls? table {verify, ca, cert, key}
+---@field body? any text or secret to send
+---@field json? any value to send as JSON
+---@field form? table fields to send as a form
+---@field status? integer[] statuses that are success; 200 to 299
+---@field any_status? boolean every status is success
+---@field retry? table {attempts, initial, backoff, max_delay}: after connection errors, 429, 502, 503, 504; only methods that may be repeated
+---@field reads? boolean the request changes nothing (a query by POST)
+
+---The decoded JSON body of the answer to a GET.
+---@param url string http:// or https:// address
+---@param options? http.json.options what is sent, and what counts as success
+---@return any the body; JSON's null as null
+function http.json(url, options) end
+
+---@class http.status.options
+---@field headers? table name = text, number or secret
+---@field query? table parameters added to the URL
+---@field user? any basic authentication: user
+---@field password? any basic authentication: password, best a secret
+---@field timeout? string|number of one attempt, to the last byte; 30s
+---@field connect_timeout? string|number 10s
+---@field follow? integer redirects that are followed; 5
+---@field max_bytes? integer longest body; 16 MiB
+---@field tls? table {verify, ca, cert, key}
+---@field body? any text or secret to send
+---@field json? any value to send as JSON
+---@field form? table fields to send as a form
+---@field status? integer[] statuses that are success; 200 to 299
+---@field any_status? boolean every status is success
+---@field retry? table {attempts, initial, backoff, max_delay}: after connection errors, 429, 502, 503, 504; only methods that may be repeated
+---@field reads? boolean the request changes nothing (a query by POST)
+
+---The status of the answer to a GET, whatever it is.
+---@param url string http:// or https:// address
+---@param options? http.status.options what is sent
+---@return integer 200, 404, 503…
+function http.status(url, options) end
+
+---@class http.probe.options
+---@field headers? table name = text, number or secret
+---@field query? table parameters added to the URL
+---@field user? any basic authentication: user
+---@field password? any basic authentication: password, best a secret
+---@field timeout? string|number of one attempt, to the last byte; 30s
+---@field connect_timeout? string|number 10s
+---@field follow? integer redirects that are followed; 5
+---@field max_bytes? integer longest body; 16 MiB
+---@field tls? table {verify, ca, cert, key}
+---@field body? any text or secret to send
+---@field json? any value to send as JSON
+---@field form? table fields to send as a form
+---@field status? integer[] statuses that are success; 200 to 299
+---@field any_status? boolean every status is success
+---@field retry? table {attempts, initial, backoff, max_delay}: after connection errors, 429, 502, 503, 504; only methods that may be repeated
+---@field reads? boolean the request changes nothing (a query by POST)
+
+---Whether an address answers as it should; no answer is a result here, not an error.
+---@param url string http:// or https:// address
+---@param options? http.probe.options what is sent, and what counts as success
+---@return table {up, status, elapsed} or {up = false, kind, error}
+function http.probe(url, options) end
+
+---@class http.expect.options
+---@field headers? table name = text, number or secret
+---@field query? table parameters added to the URL
+---@field user? any basic authentication: user
+---@field password? any basic authentication: password, best a secret
+---@field timeout? string|number of one attempt, to the last byte; 30s
+---@field connect_timeout? string|number 10s
+---@field follow? integer redirects that are followed; 5
+---@field max_bytes? integer longest body; 16 MiB
+---@field tls? table {verify, ca, cert, key}
+---@field status? integer[] statuses that are awaited; 200 to 299
+---@field body? string text that the body contains
+---@field json? table members of the JSON body, by dotted path: { ["database.adapter"] = "Mysql2" }
+---@field within? string|number how long to ask again; without it, once
+---@field every? string|number pause between two requests; 1s
+
+---Asks again and again until the answer is as expected.
+---@param url string http:// or https:// address
+---@param options? http.expect.options what is awaited, and for how long
+---@return table {status, headers, body, json, elapsed, url, attempts}; names of headers in lower case; `json` is the decoded body where the answer is of that type
+function http.expect(url, options) end
+
+---JSON text. JSON's null is the value `null`, never nil.
+---@class jsonlib
+json = {}
+
+---@class json.encode.options
+---@field pretty? boolean one member a line, indented by two
+
+---A value as JSON text. Secrets become "***"; a decimal becomes a string.
+---@param value any table, text, number, boolean, null; a table with the keys 1 to n is an array, an empty one an object unless json.array made it
+---@param options? json.encode.options how it is written
+---@return string JSON in UTF-8
+function json.encode(value, options) end
+
+---The value of a JSON text; integers beyond 2^53 become exact decimals.
+---@param text string JSON in UTF-8
+---@return any tables, text, numbers, booleans, null
+function json.decode(text) end
+
+---The same list, marked to be an array in JSON also while it is empty.
+---@param list any table with the keys 1 to n
+---@return table a copy of the list
+function json.array(list) end
+
+---Lines for people, in the terminal view and the journal.
+---@class loglib
+log = {}
+
+---A line that is shown only when asked for.
+---@param ... any texts and values, joined by blanks; tables appear as JSON, secrets as ***
+function log.debug(...) end
+
+---A line of information.
+---@param ... any texts and values, joined by blanks; tables appear as JSON, secrets as ***
+function log.info(...) end
+
+---A warning.
+---@param ... any texts and values, joined by blanks; tables appear as JSON, secrets as ***
+function log.warn(...) end
+
+---A line about an error; it fails nothing.
+---@param ... any texts and values, joined by blanks; tables appear as JSON, secrets as ***
+function log.error(...) end
+
+---Messages to people, through channels.
+---@class notifylib
+notify = {}
+
+---@class notify.send.options
+---@field to? string[] names of channels; console
+---@field title? string what stands before the text
+---@field level? string info, warning or error
+---@field key? string sent at most once per key and channel
+---@field data? table further members of a generic webhook's message
+
+---Sends a text. A message that cannot be delivered fails nothing, unless its channel is required.
+---@param text string what people read; secrets in it become ***
+---@param options? notify.send.options where to, and how
+---@return table[] for each channel {channel, delivered, text, attempts, receipt, repeated} or {…, kind, error}
+function notify.send(text, options) end
+
+---@class notify.channel.options
+---@field kind? string webhook or console
+---@field format? string generic (the message as JSON) or slack ({"text": …})
+---@field url? any where a webhook posts; best a secret
+---@field headers? table name = text or secret
+---@field timeout? string|number of one attempt; 10s
+---@field attempts? integer 3
+---@field required? boolean a failed delivery fails the step
+
+---Declares a channel for this playbook; one of runbook.toml with that name is replaced.
+---@param name string what `to` calls it
+---@param options? notify.channel.options where it leads
+function notify.channel(name, options) end
+
+---Commands on this host, as lists of words; no shell in between.
+---@class shlib
+sh = {}
+
+---Runs a command to its end. Its lines of output appear as they come.
+---@param command string[] program and arguments, and options beside them: {"systemctl", "stop", unit, timeout = "30s"}; options: cwd, env, stdin, timeout, grace, exit, any_exit, shell, reads, kill_leftovers
+---@param options? table the same options, apart
+---@return table {exit, out, err, elapsed, out_bytes, left}; `out` and `err` hold the last megabyte, `left` what the command left running
+function sh.run(command, options) end
+
+---A word for a POSIX shell, quoted only where needed.
+---@param word string any text
+---@return string the word as a shell would have to read it
+function sh.quote(word) end
+
+---Where a program is found.
+---@param name string name of a program
+---@return string its full path, or nil
+function sh.which(name) end
+
+---Points in time (timestamps: they compare, and their difference is in seconds) and durations.
+---@class timelib
+time = {}
+
+---The time now, in UTC. A step that needs it again after a resume stores it in its result.
+---@return timestamp microseconds and the offset 0
+function time.now() end
+
+---A timestamp as ISO 8601.
+---@param timestamp any a timestamp
+---@return string 2026-11-20T22:00:04.123456Z
+function time.iso(timestamp) end
+
+---The timestamp that a text says.
+---@param text string ISO 8601 or SQL: 2026-11-20T22:00:04.5Z, 2026-11-20 22:00:04+02
+---@return timestamp with the offset of the text, or none
+function time.parse(text) end
+
+---The seconds of a duration.
+---@param text string|number 30s, 10m, 1h30m, 7d, 250ms; a number is taken as seconds
+---@return number seconds
+function time.duration(text) end
+
+---Seconds as a duration for people.
+---@param seconds string|number number of seconds, or a duration
+---@return string 1h30m, 250ms
+function time.text(seconds) end
+
+---The seconds that have gone by.
+---@param timestamp any a timestamp
+---@return number seconds from it to now; negative for one to come
+function time.since(timestamp) end
+
+---Whole databases from one engine to another, refused before the first row or complete.
+---@class copylib
+copy = {}
+
+---@class copy.database.options
+---@field streams? integer parallel streams, 1 to 64 (default 4)
+---@field tables? string[] only these tables; `*` matches (default "all")
+---@field exclude? string[] tables left out on purpose
+---@field charset? string character set of a MySQL target (default utf8mb4)
+---@field collation? string collation of a MySQL target (default: the engine's exact one, under which nothing collides)
+---@field schema? string PostgreSQL schema (default public)
+---@field rate? number bytes a second, all streams together (default: no limit)
+---@field chunk_bytes? integer one transaction (default 64000000)
+---@field rejects? integer rows that may be rejected: 0
+---@field samples? integer sample keys a finding shows (default 5)
+
+---Copies all tables of a database into an empty one, of another engine or the same: schema, rows, indexes, foreign keys, sequences. Nothing is dropped, cut or rounded: what the target cannot hold is refused before a row is written.
+---@param source connection a connection; read under one snapshot
+---@param target connection a connection with access write; its database must be empty
+---@param options? copy.database.options what to copy, and how
+---@return table {tables, rows, bytes, seconds, preflight_s, load_s, index_s, streams, snapshot, run, restarted, per_table, report, findings}: per_table lists {table, rows, bytes, chunks, seconds}; report says of every object {object, kind, outcome, reason}
+function copy.database(source, target, options) end
+
+---@class copy.table.options
+---@field streams? integer parallel streams, 1 to 64 (default 4)
+---@field tables? string[] only these tables; `*` matches (default "all")
+---@field exclude? string[] tables left out on purpose
+---@field charset? string character set of a MySQL target (default utf8mb4)
+---@field collation? string collation of a MySQL target (default: the engine's exact one, under which nothing collides)
+---@field schema? string PostgreSQL schema (default public)
+---@field rate? number bytes a second, all streams together (default: no limit)
+---@field chunk_bytes? integer one transaction (default 64000000)
+---@field rejects? integer rows that may be rejected: 0
+---@field samples? integer sample keys a finding shows (default 5)
+
+---Copies one table into an empty database.
+---@param source connection a connection; read under one snapshot
+---@param target connection a connection with access write; its database must be empty
+---@param name string the table's name in the source
+---@param options? copy.table.options as for copy.database
+---@return table as from copy.database
+function copy.table(source, target, name, options) end
+
+---@class copy.preflight.options
+---@field streams? integer parallel streams, 1 to 64 (default 4)
+---@field tables? string[] only these tables; `*` matches (default "all")
+---@field exclude? string[] tables left out on purpose
+---@field charset? string character set of a MySQL target (default utf8mb4)
+---@field collation? string collation of a MySQL target (default: the engine's exact one, under which nothing collides)
+---@field schema? string PostgreSQL schema (default public)
+---@field rate? number bytes a second, all streams together (default: no limit)
+---@field chunk_bytes? integer one transaction (default 64000000)
+---@field rejects? integer rows that may be rejected: 0
+---@field samples? integer sample keys a finding shows (default 5)
+
+---Scans the source's data and says what a copy would meet: every value that the target would refuse or change, with table, column, count and sample keys. The target is not touched, a temporary table aside.
+---@param source connection a connection; read under one snapshot
+---@param target connection a connection; empty, as for the copy
+---@param options? copy.preflight.options as for copy.database
+---@return table {blocking, findings, report, rows, seconds}: blocking counts the findings that would stop a copy; findings lists {table, column, problem, count, samples, blocking, text}
+function copy.preflight(source, target, options) end
+
+---@class copy.plan.options
+---@field streams? integer parallel streams, 1 to 64 (default 4)
+---@field tables? string[] only these tables; `*` matches (default "all")
+---@field exclude? string[] tables left out on purpose
+---@field charset? string character set of a MySQL target (default utf8mb4)
+---@field collation? string collation of a MySQL target (default: the engine's exact one, under which nothing collides)
+---@field schema? string PostgreSQL schema (default public)
+---@field rate? number bytes a second, all streams together (default: no limit)
+---@field chunk_bytes? integer one transaction (default 64000000)
+---@field rejects? integer rows that may be rejected: 0
+---@field samples? integer sample keys a finding shows (default 5)
+
+---The statements that would make the schema in the target, in their order.
+---@param source connection a connection; read under one snapshot
+---@param target connection a connection; empty, as for the copy
+---@param options? copy.plan.options as for copy.database
+---@return string SQL
+function copy.plan(source, target, options) end
+
+---What the ledger in the target says about the last copy: the observe of a step that copies.
+---@param target connection the connection copied into (or the source, with the target after it)
+---@param other? connection the connection copied into, where the first one is the source
+---@return string "done", "partial" or "absent"; as a second value {run, tables, rows, source, snapshot, running}
+function copy.state(target, other) end
+
+---Drops the tables that a copy made in the target, by its ledger, and the ledger; nothing else.
+---@param target connection the connection copied into
+---@return string[] names of the dropped tables
+function copy.discard(target) end
+
+---@class playbook.options
+---@field ask? table within, otherwise: how long a question waits and what then happens
+---@field needs? table what may be touched: shell, http, files
+---@field params? table parameters; each is a command-line option
+---@field roles? table role = title
+---@field rollback? table within: time budget; ways: names
+---@field summary? string one line: what it is for
+---@field window? table from, to, target, max: the time traffic is closed
+
+---The header: what it is for, its parameters, and what it may touch. Returns the parameters.
+---@param name string shown to people; unique in the file
+---@param options playbook.options what it is and does
+function playbook(name, options) end
+
+---@class step.options
+---@field beside? string runs beside the steps up to this one, joined there
+---@field capture? function what must be known before; later ctx.saved
+---@field failure? string continue: go on when it failed
+---@field hints? table what to do, by error kind
+---@field idempotent? boolean safe to run again when in doubt
+---@field loses? function rows a rollback from here would lose
+---@field manual? string a person does it and says so
+---@field observe? function asked when in doubt: done, absent, partial or unknown
+---@field only_if? any skipped unless true; a value or a function
+---@field owner? string role that is responsible
+---@field retry? table when and how often again
+---@field run? function the work; what it returns is step.result
+---@field says? string posted when it is done; {result.x} is filled in
+---@field stays? string why a toggle is left on
+---@field takes? string|number estimate, for the plan; never a wait
+---@field timeout? string|number bounds one attempt
+---@field undo? any a function, keep "why", or one function per way
+---@field undo_retry? table retry of the undo
+---@field verify? function post-condition; false or an error fails the attempt
+
+---One unit of work. Returns a handle whose .result later steps read.
+---@param name string shown to people; unique in the file
+---@param options step.options what it is and does
+function step(name, options) end
+
+---@class checkpoint.options
+---@field fail? table decision table for what did not pass
+---@field hints? table what to do, by error kind
+---@field on? string rollback: met only on the way back
+---@field only_if? any skipped unless true; a value or a function
+---@field owner? string role that is responsible
+---@field pass? function must return true
+---@field retry? table when and how often again
+---@field run? function looks; changes nothing
+---@field says? string posted when it is done; {result.x} is filled in
+---@field takes? string|number estimate, for the plan; never a wait
+---@field timeout? string|number bounds one look
+
+---Looks, and passes only where pass returns true; fail is a decision table.
+---@param name string shown to people; unique in the file
+---@param options checkpoint.options what it is and does
+function checkpoint(name, options) end
+
+---@class gate.options
+---@field ask? any the question; text or a function that returns it
+---@field otherwise? string rollback or hold, when nobody answers
+---@field owner? string role that is responsible
+---@field role? string who decides
+---@field takes? string|number estimate
+---@field within? string|number how long it waits
+
+---A person decides before the run goes on.
+---@param name string shown to people; unique in the file
+---@param options gate.options what it is and does
+function gate(name, options) end
+
+---@class checklist.options
+---@field fail? table decision table; default: not passed stops the run
+---@field owner? string role that is responsible
+---@field takes? string|number estimate
+
+---Items that must all hold: probe(text, fn) by the machine, confirm(role, text) by people.
+---@param name string shown to people; unique in the file
+---@param options checklist.options what it is and does
+function checklist(name, options) end
+
+---@class toggle.options
+---@field off? function switches off
+---@field on? function switches on
+---@field state? function on, off or nil for unknown
+
+---A temporary state: on and off are each other's undo, state is the observe.
+---@param options toggle.options what it is and does
+function toggle(options) end
+
+---A heading in the plan.
+---@param name string shown to people; unique in the file
+function phase(name) end
+
+---An item of a checklist that the machine checks.
+---@param text string what must hold
+---@param fn function returns true where it does
+function probe(text, fn) end
+
+---An item of a checklist that a person confirms.
+---@param role string who
+---@param text string what
+function confirm(role, text) end
+
+---The way back of a step whose effect stays on purpose.
+---@param why string shown in the report
+function keep(why) end
+
+---Verdict: go back.
+---@param why string the reason
+---@param more? table way = name of the way
+function rollback(why, more) end
+
+---Verdict: stop here, resumable.
+---@param why string the reason
+function hold(why) end
+
+---Verdict: a person of the role decides: roll back, hold, or go on.
+---@param role string role, or a list of them
+function ask(role) end
+
+---Verdict: run fn once and judge again.
+---@param why string what is repaired
+---@param fn function gets what the checkpoint saw
+function repair(why, fn) end
+
+---What a library returns for `step "x" { library.thing(), … }`: run, undo, observe, capture.
+---@param table table the functions
+function action(table) end
+
+---Raises where the value is not true; expect.none(list, what), expect.equal(actual, expected, what).
+---@param value any must be true
+---@param what? string for the message
+function expect(value, what) end
+
+---An exact decimal from text.
+---@param text string digits, as "12.50"
+function decimal(text) end
+
+---A module beside the playbook, or of the standard library.
+---@param name string dots are folders
+function require(name) end
+
+---Writes a line into the log of the run.
+---@param ... any shown side by side
+function print(...) end
+
