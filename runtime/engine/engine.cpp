@@ -144,38 +144,12 @@ std::vector<Finding> undefined_names(Session& session) {
     return result;
 }
 
-/// Puts run.lua and its fellows together; leaves main.lua's table in the registry.
+/// Puts the files of a run together; leaves main.lua's table in the registry.
 void link_run(Session& session) {
     lua_State* L = session.state->L();
-    auto push = [&](const char* key) { lua_getfield(L, LUA_REGISTRYINDEX, key); };
-    const int base = lua_gettop(L);
-    push("runbook.host");
-    session.state->load_host_file("runtime/engine/people.lua", 1);
-    lua_setfield(L, LUA_REGISTRYINDEX, "runbook.people");
-    push("runbook.host");
-    push("runbook.program");
-    lua_getfield(L, -1, "words");
-    lua_remove(L, -2);
-    session.state->load_host_file("runtime/engine/judge.lua", 2);
-    lua_setfield(L, LUA_REGISTRYINDEX, "runbook.judge");
-    push("runbook.host");
-    push("runbook.program");
-    push("runbook.judge");
-    session.state->load_host_file("runtime/engine/rollback.lua", 3);
-    lua_setfield(L, LUA_REGISTRYINDEX, "runbook.rollback");
-    for (const char* key :
-         {"runbook.host", "runbook.program", "runbook.people", "runbook.judge", "runbook.rollback"})
-        push(key);
-    session.state->load_host_file("runtime/engine/run.lua", 5);
-    lua_setfield(L, LUA_REGISTRYINDEX, "runbook.run");
-    push("runbook.rollback");
-    lua_getfield(L, -1, "link");
-    push("runbook.run");
-    lua_call(L, 1, 0);
-    lua_settop(L, base);
-    for (const char* key : {"runbook.host", "runbook.program", "runbook.run", "runbook.rollback"})
-        push(key);
-    session.state->load_host_file("runtime/engine/main.lua", 4);
+    lua_getfield(L, LUA_REGISTRYINDEX, "runbook.host");
+    lua_getfield(L, LUA_REGISTRYINDEX, "runbook.program");
+    session.state->load_host_file("runtime/engine/run/init.lua", 2);
     lua_setfield(L, LUA_REGISTRYINDEX, "runbook.mainloop");
 }
 

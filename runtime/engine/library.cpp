@@ -8,6 +8,7 @@
 #include "runtime/engine/session.h"
 #include "runtime/engine/terminal.h"
 #include "runtime/view/view.h"
+#include "runtime/vm/embedded.h"
 #include "runtime/vm/error_table.h"
 #include "runtime/vm/userdata.h"
 #include "runtime/vm/values.h"
@@ -237,6 +238,19 @@ int host_emit(lua_State* L) {
     });
 }
 
+/// chunk(path): a Lua file of the host's own, as a function.
+int host_chunk(lua_State* L) {
+    std::size_t size = 0;
+    const char* path = lua_tolstring(L, 1, &size);
+    bool loaded = false;
+    if (const auto text = embedded_text({path, size}))
+        loaded = luaL_loadbuffer(L, text->data(), text->size(),
+                                 fmt::format("=[{}]", std::string_view(path, size)).c_str()) == 0;
+    else
+        lua_pushfstring(L, "%s is not part of this binary", path);
+    return loaded ? 1 : lua_error(L);
+}
+
 int host_seed(lua_State* L) {
     lua_pushnumber(L, static_cast<lua_Number>(std::random_device{}()));
     return 1;
@@ -447,6 +461,7 @@ void push_engine_library(lua_State* L, Session& session) {
                                          {"begin", host_begin},
                                          {"emit", host_emit},
                                          {"seed", host_seed},
+                                         {"chunk", host_chunk},
                                          {"error_handler", vm::error_handler},
                                          {nullptr, nullptr}};
     luaL_register(L, nullptr, functions);

@@ -243,17 +243,11 @@ void Session::load(bool complete_parameters) {
     lua_setfield(L, -2, "file");
     const int host_index = lua_gettop(L);
     lua_pushvalue(L, host_index);
-    state->load_host_file("runtime/engine/prelude.lua", 1);
-    lua_pop(L, 1);
-    state->load_host_file("runtime/engine/options.lua", 0);
-    const int options_index = lua_gettop(L);
-    describe_words(*this, *vm::to_value(L, options_index).get<Map>());
-    lua_pushvalue(L, host_index);
-    lua_pushvalue(L, options_index);
-    lua_pushvalue(L, host_index);
-    state->load_host_file("runtime/engine/params.lua", 1);
-    state->load_host_file("runtime/engine/words.lua", 3);
+    state->load_host_file("runtime/engine/load/init.lua", 1);
     const int program_index = lua_gettop(L);
+    lua_getfield(L, program_index, "options");
+    describe_words(*this, *vm::to_value(L, -1).get<Map>());
+    lua_pop(L, 1);
 
     // the words become names of the sandbox
     state->push_sandbox();
@@ -266,11 +260,6 @@ void Session::load(bool complete_parameters) {
     }
     lua_pop(L, 2);
 
-    lua_pushvalue(L, host_index);
-    lua_newtable(L);
-    lua_pushvalue(L, program_index);
-    lua_setfield(L, -2, "program");
-    state->load_host_file("runtime/engine/load.lua", 2);
     lua_setfield(L, LUA_REGISTRYINDEX, "runbook.program");
     lua_pushvalue(L, host_index);
     lua_setfield(L, LUA_REGISTRYINDEX, "runbook.host");

@@ -1,7 +1,6 @@
 -- Puts the engine's Lua files together, and completes the program once the playbook has declared it: cross references,
 -- permissions, the description that plan and check show. Returns the program.
-local host, modules = ...
-local program = modules.program
+local host, program = ...
 
 -- Checks what only the whole file shows. Returns a list of {line, message, error}.
 function program.findings()

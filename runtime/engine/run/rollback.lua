@@ -1,12 +1,9 @@
 -- The way back: undo of every step that started, newest first; checkpoints with on = "rollback" are met at their place.
 -- Rules 2, 7 and 8 of docs/playbook.md. Never goes forward again: an interrupted rollback resumes backwards.
-local host, program, judge = ...
-local label, is, classes = program.label, program.is, program.classes
+local engine = ...
+local host, program, common = engine.host, engine.program, engine.common
+local journal, label, is, classes = common.journal, program.label, program.is, program.classes
 local M = {}
-local run -- run.lua, set by main.lua (each needs the other)
-function M.link(other) run = other end
-
-local function journal(event, item, data) return host.append(event, item and item.name or "", data or {}) end
 
 -- The undo of an item for a way: a list of functions, or nil and why it is kept.
 local function undo_of(item, way)
@@ -40,8 +37,8 @@ function M.undo_one(item, state, way)
     journal("undo.started", item, { state = state, attempt = attempt })
     host.enter_step(item.name, label(item.kind, item.name))
     host.allow "writes"
-    local ok, problem = run.limited(run.seconds(item.t.timeout), function()
-      local ctx = run.context(item, { state = state, way = way, result = item.result })
+    local ok, problem = common.limited(common.seconds(item.t.timeout), function()
+      local ctx = common.context(item, { state = state, way = way, result = item.result })
       for _, undo in ipairs(functions) do undo(ctx) end
     end)
     if ok then
@@ -49,7 +46,7 @@ function M.undo_one(item, state, way)
       return nil
     end
     if host.interrupted() then return { verdict = "interrupted", why = "interrupted during the rollback", item = item } end
-    local delay = run.delay_after(item.t.undo_retry, attempt, problem.kind, started)
+    local delay = common.delay_after(item.t.undo_retry, attempt, problem.kind, started)
     if not delay then
       journal("undo.failed", item, { error = host.error_map(problem) })
       return { verdict = "person", why = ("undo of %s failed: %s"):format(label(item.kind, item.name), problem.message), item = item, problem = problem }
@@ -65,8 +62,8 @@ function M.losses(track)
   local total, list = 0, {}
   for _, item in ipairs(track) do
     if item.t.loses and state_word[item.status] then
-      run.allow_reads(item)
-      local ok, rows = host.try(item.t.loses, run.context(item, { result = item.result }))
+      common.allow_reads(item)
+      local ok, rows = host.try(item.t.loses, common.context(item, { result = item.result }))
       if type(rows) == "table" then rows = rows.rows end
       if not ok or type(rows) ~= "number" or rows ~= rows then return nil, { { step = item.name, rows = "unknown" } } end
       total = total + rows
@@ -78,7 +75,7 @@ end
 
 -- Goes back over `track`. `undone` holds what an earlier, interrupted rollback has done. Returns the final outcome.
 function M.back(track, why, way, undone, began)
-  local within = run.seconds((program.header().t.rollback or {}).within)
+  local within = common.seconds((program.header().t.rollback or {}).within)
   local steps, kept, order = {}, {}, {}
   for i = #track, 1, -1 do
     local item = track[i]
@@ -107,7 +104,7 @@ function M.back(track, why, way, undone, began)
     elseif entry.keep then
       journal("undo.kept", item, { why = entry.keep })
     elseif entry.check then
-      outcome = run.checkpoint(item)
+      outcome = engine.checkpoint.perform(item)
       if outcome and outcome.verdict == "rollback" then outcome.verdict = "person" end
     else
       outcome = M.undo_one(item, state_word[item.status], way)

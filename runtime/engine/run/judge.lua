@@ -1,6 +1,7 @@
 -- Checkpoints: whether one passed, and what follows where it did not. Cannot fail open: only `true` passes; an error, nil,
 -- NaN or a table without a matching row gives the severest verdict there is in it.
-local host, verdict_of = ...
+local engine = ...
+local host, verdict_of = engine.host, engine.program.words
 local M = {}
 
 local function severest(rows)

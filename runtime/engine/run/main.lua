@@ -1,10 +1,9 @@
 -- The main task of a run: history in, exit code out. Loaded once per run with the program (words.lua) that the file declared.
-local host, program, run, rollback = ...
-local label = program.label
+local engine = ...
+local host, program, common, people, rollback = engine.host, engine.program, engine.common, engine.people, engine.rollback
+local journal, label = common.journal, program.label
 local track = program.track
 local M = {}
-
-local function journal(event, item, data) return host.append(event, item and item.name or "", data or {}) end
 
 -- What the journal says about each item. Returns {undone, rolling_back, why, way, touched}.
 local function restore(history)
@@ -15,7 +14,7 @@ local function restore(history)
     if item then
       if kind == "step.started" then
         item.status, item.attempt, item.elapsed = "started", data.attempt, nil
-        past.touched = past.touched or run.has_way_back(item)
+        past.touched = past.touched or common.has_way_back(item)
       elseif kind == "step.captured" then item.saved = data.saved
       elseif kind == "step.finished" then item.status, item.result, item.elapsed = "finished", data.result, data.elapsed_s
       elseif kind == "step.skipped" then item.status = "skipped"
@@ -53,7 +52,8 @@ local function held(why, exit, outcome)
   return exit or 3, outcome or "held"
 end
 
-local perform = { step = run.step, checkpoint = run.checkpoint, gate = run.gate, checklist = run.checklist }
+local perform = {}
+for _, kind in ipairs { "step", "checkpoint", "gate", "checklist" } do perform[kind] = engine[kind].perform end
 
 -- Steps declared `beside` run in tasks of their own and are joined before the step they name.
 local beside = {}
@@ -104,7 +104,7 @@ end
 
 local function touched()
   for _, item in ipairs(track) do
-    if item.kind == "step" and (item.status == "finished" or item.status == "failed" or item.status == "started") and run.has_way_back(item) then return true end
+    if item.kind == "step" and (item.status == "finished" or item.status == "failed" or item.status == "started") and common.has_way_back(item) then return true end
   end
   return false
 end
@@ -117,7 +117,7 @@ local function go_back(outcome, past)
     local rows, list = rollback.losses(track)
     if rows ~= 0 then
       local why = ("%s. A rollback from here would lose %s rows"):format(outcome.why, rows and host.grouped(rows) or "an unknown number of")
-      local answer = run.decide(outcome.item, why)
+      local answer = people.decide(outcome.item, why)
       if answer == "hold" then return held(why) end
       if answer == "go_on" then return nil end
     end
@@ -140,13 +140,13 @@ local function follow(outcome, past)
     local answer = "hold"
     if host.given().interactive then
       host.reset_interrupt()
-      answer = run.decide(outcome.item, "interrupted by Ctrl-C")
+      answer = people.decide(outcome.item, "interrupted by Ctrl-C")
     end
     if answer == "rollback" then return go_back({ verdict = "rollback", why = "interrupted by " .. host.user(), item = outcome.item }, past) end
     if answer == "go_on" then return nil, nil, true end
     return held(("interrupted during %s"):format(label(outcome.item.kind, outcome.item.name)))
   elseif verdict == "ask" then
-    local answer = run.decide(outcome.item, outcome.why, outcome.roles)
+    local answer = people.decide(outcome.item, outcome.why, outcome.roles)
     if answer == "hold" then return held(outcome.why) end
     if answer == "go_on" then return nil end
     return go_back(outcome, past)

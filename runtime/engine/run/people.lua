@@ -1,6 +1,7 @@
 -- Questions to people: gates, decisions, manual steps. An answer comes from --approve, from the terminal of the run, or from
 -- another terminal through the journal; the first one counts. Runs in the task of the step that asks.
-local host = ...
+local engine = ...
+local host, program, common = engine.host, engine.program, engine.common
 local M = {}
 
 local yes = { y = true, yes = true, approve = true, ok = true }
@@ -59,6 +60,22 @@ function M.ask(name, question)
   end
   if not ok then error(problem, 0) end
   return answer, by, via
+end
+
+-- Asks a person what to do; returns rollback, hold or go_on.
+function M.decide(item, why, roles)
+  local header = program.header().t
+  local ask = header.ask or {}
+  local within = common.seconds(ask.within)
+  local role = roles and table.concat(roles, ", ") or "anyone"
+  local asked = common.journal("decision.asked", item, { why = why, role = role, title = header.roles and header.roles[roles and roles[1] or ""],
+    options = { "rollback", "hold", "go_on" }, deadline = within and host.iso(host.now() + within) })
+  local answer, by, via = M.ask(item.name, { deadline = within and host.now() + within, seen = asked.last_request,
+    prompt = "roll back (r), hold here (h), or go on (g)? ", choices = { { "r", "rollback" }, { "h", "hold" }, { "g", "go_on" } } })
+  if answer == "expired" then answer, via = ask.otherwise or "rollback", "nobody answered in time" end
+  if answer == "detached" then answer, via = "hold", "--detach" end
+  common.journal("decision.answered", item, { answer = answer, by = by, via = via })
+  return answer
 end
 
 return M

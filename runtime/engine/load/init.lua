@@ -1,0 +1,17 @@
+-- Puts the files of the load phase together: the words that a playbook declares with, and the program that they fill.
+local host = ...
+local function file(name, ...) return host.chunk("runtime/engine/load/" .. name .. ".lua")(...) end
+file("prelude", host)
+local options = file "options"
+local language = file("language", host, options, file("params", host))
+for _, name in ipairs { "playbook", "step", "checkpoint", "people", "expect" } do file("words/" .. name, language) end
+
+local program = {
+  options = options,
+  words = language.words, track = language.track, names = language.names, header = function() return language.header end,
+  classes = { Verdict = language.Verdict, Action = language.Action, Way = language.Way }, is = language.is, label = language.label,
+}
+setmetatable(program, { __index = function(_, key)
+  if key == "parameters" then return language.header and language.header.parameters or {} end
+end })
+return file("complete", host, program)
