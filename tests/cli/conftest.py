@@ -89,7 +89,7 @@ class Runbook:
         self.started = []
 
     def environment(self, env=None):
-        base = {key: value for key, value in os.environ.items() if not key.startswith(("RUNBOOK_", "PG", "MYSQL_"))}
+        base = {key: value for key, value in os.environ.items() if key == "RUNBOOK_LUA_ROOT" or not key.startswith(("RUNBOOK_", "PG", "MYSQL_"))}
         base.update(HOME=str(self.home), XDG_STATE_HOME=str(self.state), XDG_CACHE_HOME=str(self.home / "cache"),
                     XDG_CONFIG_HOME=str(self.home / "config"), LC_ALL="C.UTF-8", TZ="UTC", TERM="dumb")
         base[MARK] = self.mark
