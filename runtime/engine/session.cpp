@@ -76,6 +76,9 @@ int require_module(lua_State* L) {
             const std::string name = lua_tostring(L, 1);
             lua_pushvalue(L, 1);
             lua_rawget(L, lua_upvalueindex(2));
+            if (lua_islightuserdata(L, -1)) // the mark of one that is being loaded
+                throw Error("load", fmt::format("require: module '{}' requires itself", name),
+                            "move what both need into a module of its own");
             fine = !lua_isnil(L, -1);
             if (!fine) {
                 lua_pop(L, 1);
@@ -85,7 +88,7 @@ int require_module(lua_State* L) {
                 if (path.find("..") != std::string::npos || path.starts_with("/"))
                     throw Error("load", fmt::format("require: '{}' is not a module name", name));
                 const std::string beside = session->folder + path + ".lua";
-                session->state->push_sandbox();
+                lua_getfield(L, LUA_REGISTRYINDEX, "runbook.sandbox"); // on this task's own stack
                 if (std::filesystem::exists(beside)) {
                     std::string text = Session::read_file(beside);
                     vm::load_playbook_text(L, text, beside, -1);
@@ -105,16 +108,24 @@ int require_module(lua_State* L) {
                 }
                 lua_remove(L, -2);
                 lua_pushvalue(L, 1);
-                if (lua_pcall(L, 1, 1, 0) == 0) {
-                    if (lua_isnil(L, -1))
-                        throw Error(
-                            "load",
-                            fmt::format("module '{}' returned nothing: end it with `return M`",
-                                        name));
-                    lua_pushvalue(L, 1);
+                lua_pushlightuserdata(L, session);
+                lua_rawset(L, lua_upvalueindex(2));
+                lua_pushcfunction(L, vm::error_handler); // while the module's frames are there
+                lua_insert(L, -2);
+                lua_pushvalue(L, 1);
+                fine = lua_pcall(L, 1, 1, -3) == 0;
+                const bool empty = fine && lua_isnil(L, -1);
+                lua_pushvalue(L, 1);
+                if (fine)
                     lua_pushvalue(L, -2);
-                    lua_rawset(L, lua_upvalueindex(2));
-                    fine = true;
+                else
+                    lua_pushnil(L); // another try loads it again
+                lua_rawset(L, lua_upvalueindex(2));
+                if (empty) {
+                    fine = false;
+                    throw Error("load",
+                                fmt::format("module '{}' returned nothing: end it with `return M`",
+                                            name));
                 }
             }
         } catch (const Error& error) {

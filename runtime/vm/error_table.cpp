@@ -192,6 +192,25 @@ Map error_map(lua_State* L, int index) {
     return map;
 }
 
+namespace {
+
+/// LuaJIT shortens a long path to "...its end" in a message: the whole of it stands in the frame.
+void lengthen_path(lua_State* L, Where& at) {
+    if (!at.file.starts_with("..."))
+        return;
+    const std::string_view end = std::string_view(at.file).substr(3);
+    lua_Debug frame;
+    for (int level = 1; lua_getstack(L, level, &frame); ++level) {
+        lua_getinfo(L, "S", &frame);
+        if (frame.source[0] == '@' && std::string_view(frame.source + 1).ends_with(end)) {
+            at.file = frame.source + 1;
+            return;
+        }
+    }
+}
+
+} // namespace
+
 int error_handler(lua_State* L) {
     if (is_error_table(L, 1) ||
         lua_type(L, 1) == LUA_TLIGHTUSERDATA) // the host's signals pass unchanged
@@ -203,6 +222,7 @@ int error_handler(lua_State* L) {
         at = where_of_table(L, 1);
     else if (lua_type(L, 1) == LUA_TSTRING)
         split_position(lua_tostring(L, 1), at, message);
+    lengthen_path(L, at);
     push_table(L, error, at.known() ? at : where(L, 1));
     return 1;
 }
