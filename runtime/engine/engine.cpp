@@ -453,7 +453,7 @@ const vm::Registry& Engine::registry() {
         impl_->described =
             std::make_unique<Session>(impl_->register_bindings, impl_->sink, options);
         lua_State* L = impl_->described->state->L();
-        impl_->described->state->load_host_file("runtime/engine/options.lua", 0);
+        impl_->described->state->load_host_file("runtime/engine/load/options.lua", 0);
         describe_words(*impl_->described, *vm::to_value(L, -1).get<Map>());
         lua_pop(L, 1);
     }

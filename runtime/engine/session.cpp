@@ -123,9 +123,9 @@ int require_module(lua_State* L) {
                 lua_rawset(L, lua_upvalueindex(2));
                 if (empty) {
                     fine = false;
-                    throw Error("load",
-                                fmt::format("module '{}' returned nothing: end it with `return M`",
-                                            name));
+                    throw Error(
+                        "load",
+                        fmt::format("module '{}' returned nothing: end it with `return M`", name));
                 }
             }
         } catch (const Error& error) {
