@@ -12,7 +12,7 @@ constexpr Option output{"output", "tty|plain|json",
                         "how to show events: tty (default on a terminal), plain lines, or json, "
                         "one object a line on standard output"};
 constexpr Option listing{"output", "plain|json", "table for people, or one json object a line"};
-constexpr Option report{"report", "FILE", "write a report at the end: .html, .md or .json",
+constexpr Option report{"report", "FILE", "write a report at the end: .html, .md, .json or .xml",
                         Complete::file};
 constexpr Option approve{"approve", "GATE", "approve a gate beforehand, as the initiator",
                          Complete::nothing, true};
@@ -153,7 +153,7 @@ const std::vector<Command>& table() {
         {"report",
          "a report of a run",
          {{"RUN", Complete::run}},
-         {{"format", "html|md|json", "form (default: by the ending of --to, else md)"},
+         {{"format", "html|md|json|junit", "form (default: by the ending of --to, else md)"},
           {"to", "FILE", "file to write instead of standard output", Complete::file},
           journal},
          "runbook report last --to night.html\n"

@@ -96,8 +96,12 @@ std::string report_format(const std::string& path) {
     const std::string ending = std::filesystem::path(path).extension().string();
     if (ending == ".html" || ending == ".md" || ending == ".json")
         return ending.substr(1);
-    throw Error("usage",
-                fmt::format("report {}: the ending says the form: .html, .md or .json", path));
+    if (ending == ".xml")
+        return "junit";
+    throw Error(
+        "usage",
+        fmt::format("report {}: the ending says the form: .html, .md, .json or .xml (JUnit)",
+                    path));
 }
 
 std::string journal_location(const Arguments& arguments) {

@@ -47,7 +47,7 @@ class Shown final : public view::EventSink {
 /// A sink that shows nothing: for plan and check.
 view::EventSink& silent();
 
-/// html, md or json by the file's ending; throws Error{`usage`} for another.
+/// html, md, json or junit by the file's ending; throws Error{`usage`} for another.
 std::string report_format(const std::string& path);
 
 /// --journal, or the default.

@@ -236,6 +236,74 @@ std::string progress_words(const RateMeter& rate, std::size_t bar_columns) {
     return text::join(parts, "  ");
 }
 
+namespace {
+
+/// Up to a whole minute, so that a forecast does not flicker.
+std::string forecast(double seconds) {
+    return text::duration(std::max(60.0, std::ceil(seconds / 60) * 60));
+}
+
+std::size_t steps_of(const Model& model) {
+    return static_cast<std::size_t>(
+        std::count_if(model.items.begin(), model.items.end(), [](const Item& item) {
+            return item.kind == "step" || item.kind == "toggle" || item.kind.empty();
+        }));
+}
+
+/// While traffic is closed: the forecast against target and maximum, and until when going back
+/// fits.
+std::vector<std::string> closed_words(const Model& model, std::int64_t now) {
+    const Item* from = model.find(model.window_from);
+    const std::int64_t opened = from->ended ? from->ended : from->started;
+    const double spent = seconds_between(opened, now);
+    double expected = spent;
+    for (const Item& item : model.items) {
+        if (item.beside.empty())
+            expected += left_s(item, now);
+        if (item.name == model.window_to)
+            break;
+    }
+    std::vector<std::string> parts;
+    const double limit = model.window_target_s > 0 ? model.window_target_s : model.window_max_s;
+    if (model.window_max_s > 0 && expected > model.window_max_s)
+        parts.push_back("LATE: " + forecast(expected) + " expected, maximum " +
+                        text::duration(model.window_max_s));
+    else if (limit > 0 && expected > limit)
+        parts.push_back("behind: " + forecast(expected) + " expected");
+    else
+        parts.push_back("on track");
+    parts.push_back((from->ended ? "site down for " : "closing for ") + text::clock(spent) +
+                    (limit > 0 ? " of " + text::duration(limit) : ""));
+    if (model.window_max_s > 0) {
+        const std::int64_t latest =
+            opened +
+            static_cast<std::int64_t>((model.window_max_s - model.rollback_within_s) * 1e6);
+        parts.push_back(
+            (now <= latest ? "latest moment for rollback " : "moment for rollback passed at ") +
+            time::clock_utc(latest).substr(0, 5));
+    }
+    return parts;
+}
+
+/// Outside the window: the time so far against the sum of the estimates.
+std::vector<std::string> pace_words(const Model& model, std::int64_t now) {
+    const double spent = seconds_between(model.started, now);
+    double planned = 0, left = 0;
+    for (const Item& item : model.items)
+        if (item.on != "rollback" && item.beside.empty()) {
+            planned += item.takes_s;
+            left += left_s(item, now);
+        }
+    if (planned <= 0)
+        return {"running " + text::clock(spent)};
+    // a tenth of the plan, and at least a minute, is no delay
+    const double late = spent + left - planned;
+    return {late > std::max(60.0, planned / 10) ? "late by " + forecast(late) : "on track",
+            "running " + text::clock(spent) + " of about " + text::duration(planned)};
+}
+
+} // namespace
+
 std::string status_words(const Model& model, std::int64_t now, std::size_t columns) {
     std::vector<std::string> parts;
     if (model.rollback.ended) {
@@ -247,32 +315,10 @@ std::string status_words(const Model& model, std::int64_t now, std::size_t colum
         if (limit > 0)
             spent += " of " + text::duration(limit);
         parts = {"rolling back", spent};
-    } else if (model.window_opened() && !model.window_closed() && model.window_target_s > 0) {
-        const double spent = seconds_between(model.window_opened(), now);
-        double expected = spent;
-        for (const Item& item : model.items) {
-            expected += left_s(item, now);
-            if (item.name == model.window_to)
-                break;
-        }
-        const std::string forecast = text::duration(std::max(60.0, std::ceil(expected / 60) * 60));
-        if (model.window_max_s > 0 && expected > model.window_max_s)
-            parts.push_back("LATE: " + forecast + " expected, maximum " +
-                            text::duration(model.window_max_s));
-        else if (expected > model.window_target_s)
-            parts.push_back("behind: " + forecast + " expected");
-        else
-            parts.push_back("on track");
-        parts.push_back("window " + text::clock(spent) + " of " +
-                        text::duration(model.window_target_s));
-        if (model.window_max_s > 0)
-            parts.push_back(
-                "rollback until " +
-                time::clock_utc(model.window_opened() +
-                                static_cast<std::int64_t>(
-                                    (model.window_max_s - model.rollback_within_s) * 1e6)));
+    } else if (model.window_opened() && !model.window_closed()) {
+        parts = closed_words(model, now);
     } else {
-        parts.push_back("running " + text::clock(seconds_between(model.started, now)));
+        parts = pace_words(model, now);
     }
     if (!model.questions.empty() && model.questions.back().answered == 0) {
         const Question& open = model.questions.back();
@@ -280,13 +326,15 @@ std::string status_words(const Model& model, std::int64_t now, std::size_t colum
                      "waiting for " + (open.role.empty() ? "an answer" : open.role) +
                          (open.deadline.empty() ? "" : " until " + clock_of(open.deadline)));
     }
-    parts.push_back("Ctrl-C asks");
     if (model.retried())
-        parts.push_back(fmt::format("{} of {} steps retried", model.retried(), model.items.size()));
-    std::string out = wrap_parts(parts, 0, "");
-    while (columns && parts.size() > 1 && text::display_width(out) > columns) {
+        parts.push_back(fmt::format("{} of {} steps retried", model.retried(), steps_of(model)));
+    parts.push_back("Ctrl-C asks");
+    parts.push_back("`runbook tail` follows");
+    // two lines at most; what matters least goes first
+    std::string out = wrap_parts(parts, columns, "  ");
+    while (columns && parts.size() > 1 && std::count(out.begin(), out.end(), '\n') > 1) {
         parts.pop_back();
-        out = wrap_parts(parts, 0, "");
+        out = wrap_parts(parts, columns, "  ");
     }
     return out;
 }

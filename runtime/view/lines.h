@@ -37,8 +37,8 @@ Lines closing_lines(const Model& model, const Settings& settings, std::size_t co
 
 /// "contents  ███████░░░  71 %  182k rows/s  12.4 MB/s  ETA 0:16".
 std::string progress_words(const RateMeter& rate, std::size_t bar_columns);
-/// "on track · window 2:38 of 30m · rollback until 22:20:00 · Ctrl-C asks".
-/// What matters least is left out first where it does not fit.
+/// "on track · site down for 2:38 of 30m · latest moment for rollback 22:20 · Ctrl-C asks", in at
+/// most two lines. What matters least is left out first where it does not fit.
 std::string status_words(const Model& model, std::int64_t now, std::size_t columns);
 /// "next checkpoint in about 1:10", for the first waiting checkpoint; empty for any other item.
 std::string outlook(const Model& model, const Item& item, std::int64_t now);

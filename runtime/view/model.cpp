@@ -100,6 +100,8 @@ void Model::apply(const journal::Event& event) {
                                  name == "notify.failed" ? error_of(event.data).message : ""});
     else if (name == "log")
         logs.push_back(event);
+    else if (apply_measure(event))
+        return;
     else if (name.ends_with(".waived"))
         waived.push_back(event);
 }
@@ -169,6 +171,7 @@ void Model::apply_plan(const Map& data) {
         added.takes_s = one->number("takes_s");
         added.way_back = one->text("way_back");
         added.on = one->text("on");
+        added.beside = one->text("beside");
         items.push_back(std::move(added));
     }
 }
@@ -187,6 +190,7 @@ void Model::apply_step(const journal::Event& event) {
     }
     if (event.event == "attempt.failed") {
         one.attempts = std::max(one.attempts, data.integer("attempt"));
+        one.retries.push_back(event.micros);
         failed_attempts.push_back(event);
         return;
     }
@@ -300,8 +304,13 @@ void Model::apply_rollback(const journal::Event& event) {
         return;
     }
     Item& one = item(event);
-    if (event.event == "undo.started")
+    if (event.event == "undo.started") {
         one.undo = Undo::running;
+        if (one.undo_started == 0)
+            one.undo_started = event.micros;
+    }
+    if (event.event == "undo.finished" || event.event == "undo.failed")
+        one.undo_ended = event.micros;
     if (event.event == "undo.finished") {
         one.undo = Undo::done;
         one.undo_s = data.number("elapsed_s");
@@ -329,8 +338,20 @@ std::int64_t Model::window_opened() const {
 
 std::int64_t Model::window_closed() const {
     const Item* to = find(window_to);
-    const bool reached = to && to->status == Status::done;
-    return reached && window_opened() ? to->ended : 0;
+    if (!window_opened())
+        return 0;
+    if (to && to->status == Status::done)
+        return to->ended;
+    const Item* from = find(window_from); // what closed traffic was undone
+    return from->undo == Undo::done ? from->undo_ended : 0;
+}
+
+double Model::downtime_s() const {
+    const Item* from = find(window_from);
+    if (!window_opened() || from->ended == 0)
+        return window_s;
+    const std::int64_t end = window_closed() ? window_closed() : last;
+    return static_cast<double>(end - from->ended) / 1e6;
 }
 
 std::size_t Model::count(Status status) const {

@@ -27,7 +27,7 @@ enum class Undo { none, running, done, kept, failed };
 
 /// A step, toggle, checkpoint, gate… of the plan, or a sub-step that the run added.
 struct Item {
-    std::string name, kind, owner, owner_title, way_back, on;
+    std::string name, kind, owner, owner_title, way_back, on, beside;
     double takes_s = 0;
     bool planned = true;
     Status status = Status::waiting;
@@ -39,8 +39,10 @@ struct Item {
     std::string verdict, why; ///< of a checkpoint that did not pass
     ErrorInfo error;
     Undo undo = Undo::none;
+    std::int64_t undo_started = 0, undo_ended = 0; ///< micros
     double undo_s = 0;
     std::string undo_why;
+    std::vector<std::int64_t> retries; ///< micros at which an attempt failed and another followed
 };
 
 /// A question to people: a gate, or a decision that a verdict or a failure asked for.
@@ -69,6 +71,35 @@ struct Rollback {
     bool met = true;
 };
 
+/// A target of the playbook with its Actual; never a verdict.
+struct Goal {
+    std::string name;
+    Value target, actual;
+    bool known = false, met = false;
+    /// "met", "missed" or "unknown".
+    std::string word() const { return !known ? "unknown" : met ? "met" : "missed"; }
+};
+
+struct Breach {
+    std::int64_t micros = 0;
+    std::string metric, why, verdict;
+};
+
+/// What a monitor saw of one measure.
+struct Series {
+    std::string metric;
+    std::vector<std::pair<std::int64_t, double>> samples;
+    bool limited = false;
+    double limit = 0;
+};
+
+struct Monitor {
+    std::string name;
+    std::vector<Series> series;
+    std::vector<Breach> breaches;
+    std::size_t looks = 0, gaps = 0; ///< gaps: looks that gave no data
+};
+
 class Model {
   public:
     void apply(const journal::Event& event);
@@ -86,12 +117,18 @@ class Model {
     std::vector<Notification> notifications;
     Rollback rollback;
     std::vector<journal::Event> waived, resumed, logs, failed_attempts;
+    std::vector<Goal> goals;
+    std::vector<Monitor> monitors;
 
     Item* find(const std::string& name);
     const Item* find(const std::string& name) const;
     /// Micros at which the window opened and closed; 0: not yet.
     std::int64_t window_opened() const;
     std::int64_t window_closed() const;
+    /// Seconds of the window as they were observed: from the end of the step that closes traffic to
+    /// the end of the one that opens it again, or of its undo; so far, while it is closed. -1:
+    /// never closed.
+    double downtime_s() const;
     std::size_t count(Status status) const;
     std::size_t retried() const;
     /// Of kind `checkpoint`, and how many of them passed.
@@ -105,6 +142,8 @@ class Model {
     void apply_step(const journal::Event& event);
     void apply_question(const journal::Event& event);
     void apply_rollback(const journal::Event& event);
+    /// Goals and monitors; false where the event is neither.
+    bool apply_measure(const journal::Event& event);
 };
 
 } // namespace runbook::view

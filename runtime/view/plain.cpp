@@ -19,6 +19,8 @@ class PlainView : public EventSink {
 
     void on_event(const journal::Event& event) override {
         model_.apply(event);
+        if (event.event == "monitor.sampled")
+            return; // the report shows its course; a line each would bury the rest
         write(event.micros, event.event, event.step, words(event));
         if (event.event == "step.failed" || event.event == "undo.failed" ||
             (event.event == "checkpoint.judged" && !event.data.boolean("passed")))
@@ -168,6 +170,10 @@ std::string PlainView::words(const journal::Event& event) const {
     if (name == "notify.sent" || name == "notify.failed")
         return wrap_parts(
             {data.text("channel"), data.text("text"), model_.notifications.back().error}, 0, "");
+    if (name == "goal.judged" && !model_.goals.empty())
+        return goal_words(model_.goals.back());
+    if (name == "monitor.breached")
+        return breach_words(event);
     if (name == "log")
         return data.text("level", "info") + " " + data.text("text");
     if (name == "run.held")

@@ -260,6 +260,10 @@ void TerminalView::show_note(const journal::Event& event) {
     if (event.event == "notify.failed")
         say_note("!",
                  "not told, " + data.text("channel") + ": " + model_.notifications.back().error);
+    if (event.event == "goal.judged" && !model_.goals.empty())
+        say_note(goal_sign(model_.goals.back()), goal_words(model_.goals.back()));
+    if (event.event == "monitor.breached")
+        say_note("!", breach_words(event));
     if (event.event == "log") {
         const std::string level = data.text("level", "info");
         const bool plain = level == "info" || level == "debug";
@@ -367,7 +371,9 @@ Lines TerminalView::live_lines() const {
     }
     if (waiting > shown)
         out.push_back(fmt::format("    … and {} more", waiting - shown));
-    out.push_back(status_words(model_, now, columns() > 1 ? columns() - 1 : 79));
+    for (std::string& line :
+         text::split(status_words(model_, now, columns() > 1 ? columns() - 1 : 79), '\n'))
+        out.push_back(std::move(line));
     return out;
 }
 

@@ -86,22 +86,20 @@ std::string named(const Item& item) {
 }
 
 std::string window_words(const Model& model) {
-    if (model.window_s < 0 && (model.window_target_s <= 0 || !model.window_opened()))
+    const double spent = model.downtime_s();
+    if (spent < 0)
         return {};
-    const std::int64_t end = model.window_closed() ? model.window_closed() : model.last;
-    const double spent = model.window_s >= 0
-                             ? model.window_s
-                             : static_cast<double>(end - model.window_opened()) / 1e6;
-    std::string out = "window " + text::clock(spent);
-    if (model.window_target_s <= 0)
+    std::string out = "downtime " + text::clock(spent);
+    if (model.window_target_s <= 0 && model.window_max_s <= 0)
         return out;
-    out += " of " + text::duration(model.window_target_s);
+    const double wanted = model.window_target_s > 0 ? model.window_target_s : model.window_max_s;
+    out += " of " + text::duration(wanted);
     if (model.window_max_s > 0 && spent > model.window_max_s)
         return out + " (over the maximum of " + text::duration(model.window_max_s) + ")";
-    if (spent > model.window_target_s)
-        return out + " (target missed)";
-    return model.outcome == "succeeded" ? out + " (target met)"
-                                        : out; // going back early is no merit
+    if (spent > wanted)
+        return out + " (missed)";
+    // going back early is no merit
+    return model.outcome == "succeeded" && model.window_target_s > 0 ? out + " (met)" : out;
 }
 
 std::string steps_words(const Model& model) {
@@ -122,6 +120,27 @@ std::string steps_words(const Model& model) {
         out += fmt::format(" · {} of {} {} passed", model.checkpoints(true), all,
                            all == 1 ? "checkpoint" : "checkpoints");
     return out;
+}
+
+std::string goal_words(const Goal& goal) {
+    return "goal " + goal.name + " " + goal.word() + ": " +
+           (goal.actual.is_null() ? "no figure" : shown("", goal.actual)) +
+           (goal.target.is_null() ? "" : ", target " + shown("", goal.target));
+}
+
+std::string_view goal_sign(const Goal& goal) {
+    return !goal.known ? "?" : goal.met ? "✓" : "✗";
+}
+
+std::string breach_words(const journal::Event& event) {
+    const Map& data = event.data;
+    std::string out = event.step.empty() ? data.text("monitor", data.text("name")) : event.step;
+    const std::string metric = data.text("metric", data.text("rule"));
+    const std::string why = data.text("why", data.text("detail"));
+    if (!metric.empty() || !why.empty())
+        out += ": " + metric + (metric.empty() || why.empty() ? "" : ", ") + why;
+    const std::string verdict = data.text("verdict");
+    return verdict.empty() ? out : out + " – " + verdict;
 }
 
 std::string next_command(const Model& model) {

@@ -27,10 +27,16 @@ std::string error_words(const ErrorInfo& error);
 /// "step", "toggle", "checkpoint", "gate"… and the name: `checkpoint "CP-3"`.
 std::string named(const Item& item);
 
-/// "window 8:12 of 30m (target met)", or empty where there is none.
+/// "downtime 8:12 of 30m (met)", or empty where there is none.
 std::string window_words(const Model& model);
 /// "12 steps, 1 retried, 2 skipped · 5 of 5 checkpoints passed".
 std::string steps_words(const Model& model);
+/// "goal downtime met: 4m20s, target below 30m".
+std::string goal_words(const Goal& goal);
+/// ✓ ✗ ?
+std::string_view goal_sign(const Goal& goal);
+/// "first hour: p95, p95 above 200 for 5s – ask".
+std::string breach_words(const journal::Event& event);
 /// What a person should do next; empty where there is nothing.
 std::string next_command(const Model& model);
 /// The names, at most `most` of them: "a, b and 3 more".

@@ -304,7 +304,7 @@ def test_reports(runbook, tiny, tmp_path, ending, start):
 
 
 def test_report_that_cannot_be_written_is_refused_before_the_run(runbook, tiny):
-    refused(runbook("exec", tiny, "--app-dir", "/tmp", "--report", "x.pdf"), "report x.pdf: the ending says the form: .html, .md or .json")
+    refused(runbook("exec", tiny, "--app-dir", "/tmp", "--report", "x.pdf"), "report x.pdf: the ending says the form: .html, .md, .json or .xml (JUnit)")
     refused(runbook("exec", tiny, "--app-dir", "/tmp", "--report", "none/x.md"), "--report none/x.md: there is no folder none")
     assert not runbook.journal.exists()
 

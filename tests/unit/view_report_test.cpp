@@ -6,6 +6,8 @@
 #include "runtime/view/report/html_parts.h"
 #include "tests/unit/view_support.h"
 
+#include <cstdlib>
+#include <fstream>
 #include <set>
 
 using namespace view_test;
@@ -128,7 +130,7 @@ TEST_CASE("report html: the first screen answers", "[view][report]") {
          {"<h1>mysql8-unification</h1>",
           "Rolled back: PostgreSQL and MySQL differ<small>Undone: copy, maintenance on.</small>",
           "exit code 1", "started by anna (ops1)",
-          "<h3>Window</h3><div class=\"big good\">3:28</div>",
+          "<h3>Downtime</h3><div class=\"big good\">3:21</div>",
           "within the target of 30m, maximum 1h",
           "<h3>Checkpoints</h3><div class=\"big bad\">1 of 2</div>",
           "<h3>Rollback</h3><div class=\"big good\">0:06</div>", "within the limit of 10m",
@@ -144,7 +146,7 @@ TEST_CASE("report html: the first screen answers", "[view][report]") {
                 "<td>feedbacks</td><td class=\"num\">98,230</td><td class=\"num\">412</td>") == 1);
     CHECK(count(html, "events 1 to 20, hash chain whole") == 1);
     CHECK(count(html, "<summary>All 20 events</summary>") == 1);
-    CHECK(count(html, "class=\"bar warn undo\"") == 1);
+    CHECK(count(html, "<rect class=\"undo warn\"") == 2);
 }
 
 TEST_CASE("report html: a run that needs a person says what is open", "[view][report]") {
@@ -165,6 +167,130 @@ TEST_CASE("report html: a run that needs a person says what is open", "[view][re
                                    "still in effect: maintenance on",
                                    "next: runbook show 20261120-2200-7f3a"});
     CHECK(count(report::html(story.events), "A person is needed: undo of copy failed") == 1);
+}
+
+TEST_CASE("report html: goals, monitors, decisions, waivers", "[view][report]") {
+    const std::string html = report::html(eventful().events);
+    CHECK(unbalanced(html) == "");
+    for (const char* wanted :
+         {"<h3>Goals</h3><div class=\"big warn\">1 of 3</div><div class=\"note\">met, 1 "
+          "unknown</div>",
+          "<td class=\"name\">p95 query time</td><td>below 200ms</td><td>249ms</td>"
+          "<td class=\"status bad\">✗ missed</td>",
+          "<td>below 0.1 %</td><td>unknown</td><td class=\"status warn\">? unknown</td>",
+          "<li>copy: go on by carla (another terminal) at 22:04:54 UTC, after 0:22</li>",
+          "<li>restore rehearsed: waived by anna, rehearsed on Tuesday, ticket 4711</li>",
+          "<svg class=\"spark\"", "<circle", "<line class=\"retry\"",
+          "at 22:05:40 UTC: p95, p95 above 200 for 5s – ask",
+          "<td class=\"num soft\">T+30:00</td><td class=\"num\">T+3:00</td>",
+          "planned 32m, 22:00:04 to 22:05:57 UTC"}) {
+        INFO(wanted);
+        CHECK(count(html, wanted) == 1);
+    }
+    const std::string md = report::markdown(eventful().events);
+    CHECK(count(md, "| p95 query time | below 200ms | 249ms | missed |") == 1);
+    CHECK(count(md, "| first hour | p95 | 60 | 120 | 251 | 153 | 200 |") == 1);
+    const Value value = json::parse(report::json(eventful().events));
+    const Map& map = *value.get<Map>();
+    CHECK(map.find("goals")->get<List>()->size() == 3);
+    CHECK((*map.find("goals")->get<List>())[2].get<Map>()->find("met")->is_null());
+    CHECK(map.find("monitors")->get<List>()->size() == 1);
+}
+
+TEST_CASE("report: downtime is observed, also through a resume and on the way back",
+          "[view][report]") {
+    Story story = succeeded();
+    story.events.back().data.erase("window_s"); // what a resumed process cannot know
+    CHECK(report::model_of(story.events).downtime_s() == 260.0);
+    CHECK(report::model_of(rolled_back().events).downtime_s() == 201.0);
+    CHECK(report::model_of(begun().events).downtime_s() == -1.0);
+    CHECK(report::model_of(to_copy().events).downtime_s() == 113.0); // still closed
+    CHECK(count(report::html(to_copy().events),
+                "within the target of 30m, maximum 1h, still closed") == 1);
+    CHECK(count(report::html(begun().events), "traffic was never closed") == 1);
+}
+
+TEST_CASE("report: a verification names each table and whether it is equal", "[view][report]") {
+    const auto tables = report::tables_of(Map{{"tables", List{Map{{"table", "contents"},
+                                                                  {"source_rows", 10},
+                                                                  {"target_rows", 10},
+                                                                  {"missing", 0},
+                                                                  {"extra", 0},
+                                                                  {"changed", 0},
+                                                                  {"mismatches", 0},
+                                                                  {"unsettled", 0}},
+                                                              Map{{"table", "jobs"},
+                                                                  {"source_rows", 1000},
+                                                                  {"target_rows", 999},
+                                                                  {"missing", 1},
+                                                                  {"extra", 0},
+                                                                  {"changed", 0},
+                                                                  {"mismatches", 1},
+                                                                  {"unsettled", 0}},
+                                                              Map{{"table", "logs"},
+                                                                  {"source_rows", 5},
+                                                                  {"target_rows", 5},
+                                                                  {"missing", 0},
+                                                                  {"extra", 0},
+                                                                  {"changed", 0},
+                                                                  {"mismatches", 0},
+                                                                  {"unsettled", 2}}}}});
+    REQUIRE(tables.size() == 1);
+    CHECK(tables[0].columns == std::vector<std::string>{"table", "source rows", "target rows",
+                                                        "missing", "extra", "changed", "unsettled",
+                                                        "status"});
+    CHECK(tables[0].rows[0].back() == "✓ equal");
+    CHECK(tables[0].rows[1] ==
+          std::vector<std::string>{"jobs", "1,000", "999", "1", "0", "0", "0", "✗ differs"});
+    CHECK(tables[0].rows[2].back() == "? unsettled");
+    // a table of counts alone, which differ
+    CHECK(report::tables_of(List{Map{{"table", "a"}, {"source_rows", 3}, {"target_rows", 2}}})[0]
+              .rows[0] == std::vector<std::string>{"a", "3", "2", "✗ differs"});
+}
+
+TEST_CASE("report junit: a case a step, and the outcome", "[view][report]") {
+    const std::string good = report::junit(succeeded().events);
+    CHECK(count(good,
+                "<testsuite name=\"mysql8-unification\" tests=\"9\" failures=\"0\" errors=\"0\" "
+                "skipped=\"1\" time=\"269.000\" timestamp=\"2026-11-20T22:00:04\" "
+                "hostname=\"ops1\">") == 1);
+    CHECK(count(good,
+                "<testcase classname=\"mysql8-unification.checkpoint\" name=\"CP-1 backup\" "
+                "time=\"1.000\"><system-out>5 of 5 tables, 250,000 rows</system-out></testcase>") ==
+          1);
+    CHECK(count(good, "<skipped message=\"not needed\"/>") == 1);
+    CHECK(
+        count(good,
+              "<testcase classname=\"mysql8-unification.run\" name=\"outcome\" time=\"0.000\"/>") ==
+        1);
+    const std::string bad = report::junit(rolled_back().events);
+    CHECK(count(bad, "failures=\"2\"") == 2);
+    CHECK(
+        count(
+            bad,
+            "<failure message=\"did not pass: PostgreSQL and MySQL differ\" type=\"rollback\">") ==
+        1);
+    CHECK(count(bad,
+                "<testcase classname=\"mysql8-unification.undo\" name=\"copy\" time=\"4.000\"/>") ==
+          1);
+    CHECK(count(bad, "<failure message=\"Rolled back: PostgreSQL and MySQL differ\" "
+                     "type=\"rolled_back\">") == 1);
+    const std::string half = report::junit(to_copy().events);
+    CHECK(count(half, "type=\"in_doubt\"") == 1); // copy is running
+    CHECK(count(half, "<error message=\"Unfinished\" type=\"unfinished\">") == 1);
+    CHECK(count(report::junit(eventful().events),
+                "<property name=\"goal: p95 query time\" value=\"missed, target below 200ms, "
+                "actual 249ms\"/>") == 1);
+    CHECK(count(report::junit(eventful().events), "failures=\"0\"") == 2);
+}
+
+TEST_CASE("report junit: what XML cannot hold is replaced", "[view][report]") {
+    const std::string text = report::junit(hostile("a<b>&\"'\x01\xff\xed\xa0\x80 é\n]]>").events);
+    CHECK(count(text, "\x01") == 0);
+    CHECK(count(text, "\xff") == 0);
+    CHECK(count(text, "\xed\xa0") == 0);
+    CHECK(count(text, "a&lt;b&gt;&amp;&quot;&#39;\xEF\xBF\xBD") > 5);
+    CHECK(count(text, "é&#10;]]&gt;") > 5);
 }
 
 TEST_CASE("report: no events, one event, half a run", "[view][report]") {
@@ -200,7 +326,7 @@ Move production from PostgreSQL to MySQL 8
 | Run | 20261120-2200-7f3a |
 | Started | 2026-11-20T22:00:04.000Z by anna (ops1) |
 | Took | 3:29 |
-| Window | 3:28 of 30m |
+| Downtime | 3:21 of 30m |
 | Steps | 3 of 4 steps · 1 of 2 checkpoints passed |
 | Rollback | 0:06 of 10m |
 | Exit code | 1 |
@@ -324,10 +450,21 @@ TEST_CASE("report: forms and file names", "[view][report]") {
     } catch (const Error& error) {
         CHECK(error.kind() == "usage");
         CHECK(error.message() == "--format: unknown form 'htm' (did you mean 'html'?)");
-        CHECK(error.hint() == "use html, md or json");
+        CHECK(error.hint() == "use html, md, json or junit");
     }
     CHECK(report::file_name("mysql8-unification", "20261120-2200-7f3a", "html") ==
           "mysql8-unification-7f3a.html");
     CHECK(report::file_name("../x y", "r/1", "md") == "_._x_y-r_1.md");
     CHECK(report::file_name("", "r1", "json") == "run-r1.json");
+}
+
+// For looking at: RUNBOOK_LOOK=DIR unit_tests "report pages"
+TEST_CASE("report pages to look at", "[.look]") {
+    const char* folder = std::getenv("RUNBOOK_LOOK");
+    REQUIRE(folder);
+    for (const auto& [name, story] :
+         {std::pair{"eventful", eventful()}, std::pair{"rolled_back", rolled_back()}})
+        for (const char* format : {"html", "md", "json", "junit"})
+            std::ofstream(std::string(folder) + "/" + report::file_name(name, "x-look", format))
+                << report::render(format, story.events, {true, {}});
 }

@@ -44,7 +44,7 @@ TEST_CASE("view plain: one stamped line per event", "[view]") {
 2026-11-20T22:03:33.000Z rollback.finished: in 0:06 · limit 10m
 2026-11-20T22:03:33.000Z run.finished: rolled back
 2026-11-20T22:03:33.000Z summary: mysql8-unification: rolled back in 0:06 (limit 10m): PostgreSQL and MySQL differ · 22:00:04 to 22:03:33 UTC · exit 1
-2026-11-20T22:03:33.000Z summary: window 3:28 of 30m · 3 of 4 steps · 1 of 2 checkpoints passed
+2026-11-20T22:03:33.000Z summary: downtime 3:21 of 30m · 3 of 4 steps · 1 of 2 checkpoints passed
 2026-11-20T22:03:33.000Z summary: run 20261120-2200-7f3a · runbook report 20261120-2200-7f3a
 )");
 }

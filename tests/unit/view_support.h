@@ -167,9 +167,43 @@ inline Story rolled_back() {
              Map{{"outcome", "rolled_back"},
                  {"exit", 1},
                  {"elapsed_s", 209.0},
-                 {"window_s", 208.0},
+                 {"window_s", 201.0},
                  {"rollback_s", 6.0},
                  {"why", "PostgreSQL and MySQL differ"}});
+    return story;
+}
+
+/// A long night with everything a report can show: a decision, a waiver, goals, a monitor over its
+/// limit.
+inline Story eventful() {
+    Story story = succeeded();
+    story.events.pop_back();
+    story.at(268, "decision.asked", "copy",
+             Map{{"why", "longest wait for a lock 41 s"},
+                 {"role", "dba"},
+                 {"title", "Database Engineer"}});
+    story.at(290, "decision.answered", "copy",
+             Map{{"answer", "go_on"}, {"by", "carla"}, {"via", "another terminal"}});
+    story.at(291, "item.waived", "restore rehearsed",
+             Map{{"by", "anna"}, {"why", "rehearsed on Tuesday, ticket 4711"}});
+    for (int i = 0; i < 60; ++i)
+        story.at(292 + i, "monitor.sampled", "first hour",
+                 Map{{"metric", "p95"},
+                     {"value", 120 + (i * 37) % 50 + (i > 40 && i < 46 ? 90 : 0)},
+                     {"limit", 200}});
+    story.at(336, "monitor.breached", "first hour",
+             Map{{"metric", "p95"}, {"why", "p95 above 200 for 5s"}, {"verdict", "ask"}});
+    story.at(
+        352, "goal.judged", "",
+        Map{{"name", "downtime"}, {"target", "below 30m"}, {"actual", "4m20s"}, {"met", true}});
+    story.at(352, "goal.judged", "",
+             Map{{"name", "p95 query time"},
+                 {"target", "below 200ms"},
+                 {"actual", "249ms"},
+                 {"met", false}});
+    story.at(352, "goal.judged", "", Map{{"name", "error ratio"}, {"target", "below 0.1 %"}});
+    story.at(353, "run.finished", "",
+             Map{{"outcome", "succeeded"}, {"exit", 0}, {"elapsed_s", 353.0}, {"window_s", 260.0}});
     return story;
 }
 

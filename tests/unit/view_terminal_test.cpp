@@ -41,7 +41,7 @@ window 30m (target) · 1h (maximum) · from "maintenance on" to "maintenance off
   » migration: MySQL serves.
 
 mysql8-unification: succeeded in 4:29 · 22:00:04 to 22:04:33 UTC · exit 0
-window 4:20 of 30m (target met) · 4 steps, 1 retried · 2 of 2 checkpoints passed
+downtime 4:20 of 30m (met) · 4 steps, 1 retried · 2 of 2 checkpoints passed
 run 20261120-2200-7f3a · runbook report 20261120-2200-7f3a
 )");
     for (const std::string& line : view::wrap(screen, 0, ""))
@@ -67,7 +67,7 @@ pass: rollback "PostgreSQL and MySQL differ"
 
 mysql8-unification: rolled back in 0:06 (limit 10m): PostgreSQL and MySQL differ
   22:00:04 to 22:03:33 UTC · exit 1
-window 3:28 of 30m · 3 of 4 steps · 1 of 2 checkpoints passed
+downtime 3:21 of 30m · 3 of 4 steps · 1 of 2 checkpoints passed
 run 20261120-2200-7f3a · runbook report 20261120-2200-7f3a
 )");
 }
@@ -127,7 +127,7 @@ step "copy" could not be undone: table contents is locked (db.lock_timeout)
 
 mysql8-unification: a person is needed: undo of "copy" failed
   22:00:04 to 22:02:11 UTC · exit 4
-window 2:06 of 30m · 2 of 4 steps, 1 retried · 1 of 2 checkpoints passed
+downtime 1:59 of 30m · 2 of 4 steps, 1 retried · 1 of 2 checkpoints passed
 run 20261120-2200-7f3a · runbook report 20261120-2200-7f3a
   next: runbook show 20261120-2200-7f3a
 )");
@@ -205,13 +205,14 @@ TEST_CASE("view terminal: redrawing leaves what is finished, and erases only its
     CP-3 data verified  –         1m           next checkpoint in about 14:58
     go live             lead
     … and 1 more
-on track · window 2:02 of 30m · rollback until 22:50:05 · Ctrl-C asks
+on track · site down for 1:55 of 30m · latest moment for rollback 22:50
+  Ctrl-C asks · `runbook tail` follows
 )";
-    CHECK(screen.taken() == "\r\x1b[5A\x1b[J" + live);
+    CHECK(screen.taken() == "\r\x1b[6A\x1b[J" + live);
     sink->tick();
     CHECK(screen.taken().empty()); // nothing new, nothing written
     sink->suspend();
-    CHECK(screen.taken() == "\r\x1b[6A\x1b[J");
+    CHECK(screen.taken() == "\r\x1b[7A\x1b[J");
     sink->tick();
     CHECK(screen.taken().empty());
     sink->resume();
@@ -221,7 +222,7 @@ on track · window 2:02 of 30m · rollback until 22:50:05 · Ctrl-C asks
     screen.play(*sink, story);
     const std::string after = screen.taken();
     CHECK(after.starts_with(
-        "\r\x1b[6A\x1b[J  ✓ copy                dba      15m    0:09\n    CP-3 data verified  "));
+        "\r\x1b[7A\x1b[J  ✓ copy                dba      15m    0:09\n    CP-3 data verified  "));
     screen.columns = 40;
     sink->tick();
     for (const std::string& line : text::split(screen.taken().substr(5), '\n'))
@@ -237,15 +238,60 @@ TEST_CASE("view terminal: the window that does not hold is said, in words", "[vi
     screen.taken();
     sink->tick();
     CHECK(screen.taken().find(
-              "\non track · window 16:39 of 30m · rollback until 22:50:05 · Ctrl-C asks\n") !=
-          std::string::npos);
+              "\non track · site down for 16:32 of 30m · latest moment for rollback 22:50\n"
+              "  Ctrl-C asks · `runbook tail` follows\n") != std::string::npos);
     screen.now = opened + 1'750 * 1'000'000LL;
     sink->tick();
-    CHECK(screen.taken().find("\nbehind: 32m expected · window 29:09 of 30m · ") !=
-          std::string::npos);
+    CHECK(screen.taken().find("\nbehind: 32m expected · site down for 29:02 of 30m\n  latest "
+                              "moment for rollback 22:50 · ") != std::string::npos);
     screen.now = opened + 3'590 * 1'000'000LL;
     sink->tick();
-    CHECK(screen.taken().find("\nLATE: 1h2m expected, maximum 1h · window 59:49 of 30m · ") !=
+    CHECK(screen.taken().find("\nLATE: 1h2m expected, maximum 1h · site down for 59:42 of 30m\n  "
+                              "moment for rollback passed at 22:50 · ") != std::string::npos);
+}
+
+TEST_CASE("view terminal: outside the window the pace is told by the plan's own estimates",
+          "[view][live]") {
+    Screen screen;
+    screen.settings.live = true;
+    auto sink = view::terminal_view(screen.out, screen.settings);
+    Story story;
+    story.at(0, "run.started", "", Map{{"playbook", "p"}});
+    story.at(0, "plan", "",
+             Map{{"items", List{item("a", "step", "dba", 300), item("b", "step", "dba", 300)}}});
+    story.at(0, "step.started", "a", Map{{"attempt", 1}});
+    screen.play(*sink, story);
+    screen.now = opened + 60 * 1'000'000LL;
+    sink->tick();
+    CHECK(screen.taken().find(
+              "\non track · running 1:00 of about 10m · Ctrl-C asks · `runbook tail` follows\n") !=
+          std::string::npos);
+    screen.now = opened + 359 * 1'000'000LL; // a minute over the estimate of ten is no delay
+    sink->tick();
+    CHECK(screen.taken().find("\non track · running 5:59 of about 10m · ") != std::string::npos);
+    screen.now = opened + 480 * 1'000'000LL;
+    sink->tick();
+    CHECK(screen.taken().find("\nlate by 3m · running 8:00 of about 10m · ") != std::string::npos);
+}
+
+TEST_CASE("view: goals and breaches are told, samples are not", "[view]") {
+    Screen screen;
+    auto sink = view::terminal_view(screen.out, screen.settings);
+    screen.play(*sink, eventful());
+    const std::string text = screen.taken();
+    for (const char* wanted : {"  ✓ goal downtime met: 4m20s, target below 30m\n",
+                               "  ✗ goal p95 query time missed: 249ms, target below 200ms\n",
+                               "  ? goal error ratio unknown: no figure, target below 0.1 %\n",
+                               "  ! first hour: p95, p95 above 200 for 5s – ask\n"}) {
+        INFO(wanted);
+        CHECK(text.find(wanted) != std::string::npos);
+    }
+    auto log = view::plain_view(screen.out, screen.settings);
+    screen.play(*log, eventful());
+    const std::string lines = screen.taken();
+    CHECK(lines.find("monitor.breached first hour: first hour: p95") != std::string::npos);
+    CHECK(lines.find("monitor.sampled") == std::string::npos);
+    CHECK(lines.find(" goal.judged: goal downtime met: 4m20s, target below 30m\n") !=
           std::string::npos);
 }
 

@@ -76,9 +76,53 @@ void add_open(const Model& model, Facts& out) {
         out.open.push_back("next: " + next);
 }
 
+/// Rows that a verify or a comparison of counts gave: one line a table, and whether it is equal.
+bool add_verification(const std::string& title,
+                      const std::vector<std::pair<std::string, const Map*>>& entries,
+                      std::vector<Table>& out) {
+    for (const auto& [name, map] : entries)
+        if (!map->contains("source_rows") || !map->contains("target_rows"))
+            return false;
+    struct Column {
+        const char *key, *name;
+    };
+    std::vector<Column> columns = {
+        {"table", "table"}, {"source_rows", "source rows"}, {"target_rows", "target rows"}};
+    for (const Column& column : {Column{"missing", "missing"}, Column{"extra", "extra"},
+                                 Column{"changed", "changed"}, Column{"unsettled", "unsettled"}})
+        if (std::any_of(entries.begin(), entries.end(),
+                        [&](const auto& one) { return one.second->contains(column.key); }))
+            columns.push_back(column);
+    Table table;
+    table.title = title;
+    for (const Column& column : columns)
+        table.columns.emplace_back(column.name);
+    table.columns.emplace_back("status");
+    for (const auto& [name, map] : entries) {
+        std::vector<std::string> row;
+        for (const Column& column : columns) {
+            const Value* value = map->find(column.key);
+            row.push_back(value ? view::shown(column.key, *value) : row.empty() ? name : "");
+        }
+        const std::int64_t differ =
+            std::max(map->integer("mismatches"),
+                     map->integer("missing") + map->integer("extra") + map->integer("changed"));
+        const bool equal =
+            differ == 0 && map->integer("source_rows") == map->integer("target_rows");
+        row.emplace_back(!equal                      ? "✗ differs"
+                         : map->integer("unsettled") ? "? unsettled"
+                                                     : "✓ equal");
+        table.rows.push_back(std::move(row));
+    }
+    out.push_back(std::move(table));
+    return true;
+}
+
 void add_table(const std::string& title,
                const std::vector<std::pair<std::string, const Map*>>& entries,
                std::vector<Table>& out) {
+    if (add_verification(title, entries, out))
+        return;
     Table table;
     table.title = title;
     const bool named = std::any_of(entries.begin(), entries.end(),
@@ -87,7 +131,7 @@ void add_table(const std::string& title,
         table.columns.emplace_back("name");
     for (const auto& [name, map] : entries)
         for (const auto& [key, value] : *map)
-            if (!value.get<Map>() &&
+            if (!value.get<Map>() && !key.starts_with("$") &&
                 std::find(table.columns.begin(), table.columns.end(), key) == table.columns.end())
                 table.columns.push_back(key);
     for (const auto& [name, map] : entries) {
@@ -181,6 +225,8 @@ std::vector<std::pair<std::string, std::string>> values_of(const Value& result) 
         return out;
     }
     for (const auto& [key, value] : *map) {
+        if (key.starts_with("$"))
+            continue;
         if (const List* list = value.get<List>()) {
             std::vector<std::string> words;
             for (const Value& item : *list)
@@ -192,7 +238,7 @@ std::vector<std::pair<std::string, std::string>> values_of(const Value& result) 
         }
         if (const Map* inner = value.get<Map>()) {
             for (const auto& [name, item] : *inner)
-                if (!item.get<Map>() && !item.get<List>())
+                if (!item.get<Map>() && !item.get<List>() && !name.starts_with("$"))
                     out.emplace_back(key + "." + name, view::shown(name, item));
             continue;
         }
@@ -204,7 +250,9 @@ std::vector<std::pair<std::string, std::string>> values_of(const Value& result) 
 std::string answer_words(const view::Question& question) {
     if (question.answer == "approve" || question.answer == "reject")
         return question.answer == "approve" ? "approved" : "rejected";
-    return "\"" + question.answer + "\"";
+    if (question.kind == "decision" && question.answer == "go_on")
+        return "go on";
+    return question.kind == "decision" ? question.answer : "\"" + question.answer + "\"";
 }
 
 std::string status_word(const Item& item) {

@@ -33,7 +33,7 @@ std::vector<std::pair<std::string, std::string>> values_of(const Value& result);
 std::string status_word(const view::Item& item);
 /// "undone in 0:04", "kept: …", "undo failed: …"; empty where nothing was undone.
 std::string undo_words(const view::Item& item);
-/// "approved", "rejected", or the answer itself in quotes.
+/// "approved", "rejected", what was decided, or the answer itself in quotes.
 std::string answer_words(const view::Question& question);
 /// What was undone, or else what the way back would have been; empty where there is no effect.
 std::string way_words(const view::Item& item);

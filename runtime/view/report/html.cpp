@@ -140,34 +140,63 @@ std::string card(const std::string& name, const std::string& big, const std::str
 }
 
 /// Spent against target and maximum, as a bar with a mark at the target.
-std::string window_card(const Model& model) {
-    const bool measured = model.window_s >= 0;
-    if (!measured && !model.window_opened())
-        return {};
-    const std::int64_t end = model.window_closed() ? model.window_closed() : model.last;
-    const double spent =
-        measured ? model.window_s : static_cast<double>(end - model.window_opened()) / 1e6;
+std::string downtime_card(const Model& model) {
+    const double spent = model.downtime_s();
+    if (spent < 0)
+        return model.window_from.empty()
+                   ? ""
+                   : card("Downtime", "none", "traffic was never closed", "good");
     const double target = model.window_target_s, most = std::max(model.window_max_s, target);
-    if (target <= 0)
-        return card("Window", text::clock(spent), "no target");
-    const std::string_view css = spent <= target ? "good" : spent <= most ? "warn" : "bad";
+    const std::string open = model.window_closed() || model.window_s >= 0 ? "" : ", still closed";
+    if (most <= 0)
+        return card("Downtime", took_words(spent), "no target" + open);
+    const double good = target > 0 ? target : most;
+    const std::string_view css = spent <= good ? "good" : spent <= most ? "warn" : "bad";
     const double full = std::max(most, spent);
     const std::string meter =
         fmt::format("<div class=\"meter {}\"><i style=\"width:{:.1f}%\"></i><b "
                     "style=\"left:{:.1f}%\"></b></div>",
-                    css, spent / full * 100, std::min(99.0, target / full * 100));
-    std::string note = (spent <= target ? "within the target of " : "over the target of ") +
-                       text::duration(target);
+                    css, spent / full * 100, std::min(99.0, good / full * 100));
+    std::string note = target > 0
+                           ? (spent <= target ? "within the target of " : "over the target of ") +
+                                 text::duration(target)
+                           : "";
     if (model.window_max_s > 0)
-        note += (spent <= most ? ", maximum " : ", over the maximum of ") +
-                text::duration(model.window_max_s);
-    return card("Window", text::clock(spent), note, css, meter);
+        note +=
+            (spent <= most ? (note.empty() ? "within the maximum of " : ", maximum ")
+                           : (note.empty() ? "over the maximum of " : ", over the maximum of ")) +
+            text::duration(model.window_max_s);
+    return card("Downtime", took_words(spent), note + open, css, meter);
+}
+
+/// How long it took against the sum of the estimates of what ran.
+std::string duration_card(const Model& model) {
+    double planned = 0;
+    for (const Item& item : model.items)
+        if (item.started && item.on != "rollback")
+            planned += item.takes_s;
+    std::string note =
+        time::clock_utc(model.started) + " to " + time::clock_utc(model.last) + " UTC";
+    if (planned > 0)
+        note = "planned " + text::duration(planned) + ", " + note;
+    return card("Duration", took_words(static_cast<double>(model.last - model.started) / 1e6),
+                note);
+}
+
+std::string goals_card(const Model& model) {
+    if (model.goals.empty())
+        return {};
+    const auto met = std::count_if(model.goals.begin(), model.goals.end(),
+                                   [](const view::Goal& one) { return one.known && one.met; });
+    const auto unknown = std::count_if(model.goals.begin(), model.goals.end(),
+                                       [](const view::Goal& one) { return !one.known; });
+    const bool all = static_cast<std::size_t>(met) == model.goals.size();
+    return card("Goals", fmt::format("{} of {}", met, model.goals.size()),
+                unknown ? fmt::format("met, {} unknown", unknown) : "met", all ? "good" : "warn");
 }
 
 std::string cards(const Model& model) {
-    std::string out = "<section class=\"cards\">\n" + window_card(model);
-    out += card("Duration", text::clock(static_cast<double>(model.last - model.started) / 1e6),
-                time::clock_utc(model.started) + " to " + time::clock_utc(model.last) + " UTC");
+    std::string out = "<section class=\"cards\">\n" + downtime_card(model) + duration_card(model);
     if (const std::size_t all = model.checkpoints(false)) {
         const std::size_t passed = model.checkpoints(true);
         out += card("Checkpoints", fmt::format("{} of {}", passed, all), "passed",
@@ -187,13 +216,13 @@ std::string cards(const Model& model) {
     out += card("Steps", fmt::format("{} of {}", done, effects), note);
     if (model.went_back()) {
         const view::Rollback& back = model.rollback;
-        out += card("Rollback", back.ended ? text::clock(back.elapsed_s) : "unfinished",
+        out += card("Rollback", back.ended ? took_words(back.elapsed_s) : "unfinished",
                     back.within_s > 0 ? (back.met ? "within " : "over ") +
                                             ("the limit of " + text::duration(back.within_s))
                                       : "no limit",
                     back.ended && back.met ? "good" : "bad");
     }
-    return out + "</section>\n";
+    return out + goals_card(model) + "</section>\n";
 }
 
 std::string fact_list(const std::string& name, const std::vector<std::string>& items,
@@ -266,27 +295,31 @@ std::string problems(const Model& model) {
 
 std::string values_html(const Item& item) {
     const auto values = values_of(item.result);
-    const bool concise = !item.detail.empty() && item.kind != "checkpoint";
-    if (values.empty() || concise)
+    if (values.empty() || !item.detail.empty())
         return escaped(view::detail_of(item));
-    std::string out = item.detail.empty() ? "" : element("p", item.detail);
-    out += "<dl class=\"values\">";
+    std::string out = "<dl class=\"values\">";
     for (const auto& [name, value] : values)
         out += "<div>" + element("dt", name) + element("dd", value) + "</div>";
     return out + "</dl>";
+}
+
+std::string began(const Model& model, std::int64_t micros) {
+    return "T+" + text::clock(static_cast<double>(micros - model.started) / 1e6);
 }
 
 std::string steps(const Model& model) {
     std::string out =
         "<h2>Steps</h2>\n<div "
         "class=\"panel\"><table>\n<thead><tr><th>Status</th><th>Name</th><th>Owner</th>"
-        "<th class=\"num\">Planned</th><th class=\"num\">Took</th><th>Result</th><th>Way "
-        "back</th></tr></thead>\n<tbody>\n";
+        "<th class=\"num\">Plan</th><th class=\"num\">Began</th><th class=\"num\">Estimate</th>"
+        "<th class=\"num\">Took</th><th>Result</th><th>Way back</th></tr></thead>\n<tbody>\n";
+    double plan = 0;
     for (const Item& item : model.items) {
         if (item.kind == "phase") {
-            out += "<tr class=\"phase\"><td colspan=\"7\">" + escaped(item.name) + "</td></tr>\n";
+            out += "<tr class=\"phase\"><td colspan=\"9\">" + escaped(item.name) + "</td></tr>\n";
             continue;
         }
+        const bool in_order = item.planned && item.on != "rollback" && item.beside.empty();
         std::string result = values_html(item);
         if (item.status == Status::skipped || item.status == Status::in_doubt)
             result = escaped(item.why);
@@ -301,10 +334,15 @@ std::string steps(const Model& model) {
                                                       : " " + element("span", item.kind, "soft")) +
             "</td>" +
             element("td", item.owner_title.empty() ? item.owner : item.owner_title, "status") +
-            element("td", item.takes_s > 0 ? text::duration(item.takes_s) : "", "num") +
-            element("td", item.ended ? text::clock(item.elapsed_s) : "", "num") + "<td>" + result +
-            "</td>" + element("td", way_words(item), item.undo == view::Undo::none ? "soft" : "") +
-            "</tr>\n";
+            element("td", in_order ? "T+" + text::clock(plan) : "", "num soft") +
+            element("td", item.started ? began(model, item.started) : "", "num") +
+            element("td", item.takes_s > 0 ? text::duration(item.takes_s) : "", "num soft") +
+            element("td",
+                    item.ended && item.status != Status::skipped ? took_words(item.elapsed_s) : "",
+                    "num") +
+            "<td>" + result + "</td>" +
+            element("td", way_words(item), item.undo == view::Undo::none ? "soft" : "") + "</tr>\n";
+        plan += in_order ? item.takes_s : 0;
     }
     return out + "</tbody></table></div>\n";
 }
@@ -421,8 +459,9 @@ std::string html(const std::vector<journal::Event>& events, const Options& optio
                           "journal " + model.journal, audit_words(events, options)},
                          0, "");
     return head(model) + title(model) + cards(model) + facts_html(facts_of(model)) +
-           timeline(model) + problems(model) + steps(model) + tables(model) + people(model) +
-           messages(model) + parameters(model) + event_list(events) + "<footer>" + escaped(foot) +
+           timeline(model) + problems(model) + goals(model) + checkpoints(model) + tables(model) +
+           way_back(model) + steps(model) + people(model) + monitors(model) + messages(model) +
+           parameters(model) + event_list(events) + "<footer>" + escaped(foot) +
            "</footer>\n</main>\n</body>\n</html>\n";
 }
 

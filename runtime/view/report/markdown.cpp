@@ -4,6 +4,7 @@
 #include "runtime/view/report/facts.h"
 #include "runtime/view/words.h"
 
+#include <algorithm>
 #include <fmt/format.h>
 
 namespace runbook::report {
@@ -129,6 +130,55 @@ void results(std::string& out, const Model& model) {
         }
 }
 
+std::string goal_words(const Model& model) {
+    if (model.goals.empty())
+        return {};
+    const auto met = std::count_if(model.goals.begin(), model.goals.end(),
+                                   [](const view::Goal& one) { return one.known && one.met; });
+    return fmt::format("{} of {} met", met, model.goals.size());
+}
+
+void goals(std::string& out, const Model& model) {
+    if (model.goals.empty())
+        return;
+    out += "\n## Goals\n\n";
+    head(out, {"Goal", "Target", "Actual", ""});
+    for (const view::Goal& goal : model.goals)
+        line(out,
+             {esc(goal.name), esc(view::shown("", goal.target)),
+              goal.actual.is_null() ? "unknown" : esc(view::shown("", goal.actual)), goal.word()});
+}
+
+void monitors(std::string& out, const Model& model) {
+    if (model.monitors.empty())
+        return;
+    out += "\n## Monitors\n\n";
+    head(out, {"Monitor", "Measure", "Samples", "Lowest", "Highest", "Last", "Limit"});
+    for (const view::Monitor& monitor : model.monitors)
+        for (const view::Series& series : monitor.series) {
+            std::vector<double> values;
+            for (const auto& [micros, value] : series.samples)
+                values.push_back(value);
+            const auto number = [&](double value) {
+                return values.empty() ? "" : fmt::format("{:.6g}", value);
+            };
+            line(out, {esc(monitor.name), esc(series.metric), std::to_string(values.size()),
+                       values.empty() ? "no data"
+                                      : number(*std::min_element(values.begin(), values.end())),
+                       number(values.empty() ? 0 : *std::max_element(values.begin(), values.end())),
+                       number(values.empty() ? 0 : values.back()),
+                       series.limited ? fmt::format("{:.6g}", series.limit) : ""});
+        }
+    for (const view::Monitor& monitor : model.monitors)
+        for (const view::Breach& breach : monitor.breaches)
+            out += "\n- **" + esc(monitor.name) + "** at " + time::clock_utc(breach.micros) +
+                   " UTC" +
+                   esc((breach.metric.empty() ? "" : ": " + breach.metric) +
+                       (breach.why.empty() ? "" : ", " + breach.why) +
+                       (breach.verdict.empty() ? "" : " – " + breach.verdict)) +
+                   "\n";
+}
+
 void notifications(std::string& out, const Model& model) {
     if (model.notifications.empty())
         return;
@@ -159,7 +209,9 @@ std::string markdown(const std::vector<journal::Event>& events, const Options& o
     fact("Started",
          time::iso_millis(model.started) + " by " + view::person(model.initiator, model.host));
     fact("Took", text::clock(static_cast<double>(model.last - model.started) / 1e6));
-    fact("Window", view::window_words(model).empty() ? "" : view::window_words(model).substr(7));
+    if (const std::string words = view::window_words(model); !words.empty())
+        fact("Downtime", words.substr(std::string_view("downtime ").size()));
+    fact("Goals", goal_words(model));
     fact("Steps", view::steps_words(model));
     if (model.rollback.ended)
         fact("Rollback",
@@ -174,8 +226,10 @@ std::string markdown(const std::vector<journal::Event>& events, const Options& o
     list(out, "Kept", facts.kept);
     list(out, "Still open", facts.open);
     problems(out, model);
+    goals(out, model);
     steps(out, model);
     results(out, model);
+    monitors(out, model);
     notifications(out, model);
     return out;
 }

@@ -40,6 +40,25 @@ Value item_json(const view::Item& item) {
     return out;
 }
 
+Value monitor_json(const view::Monitor& monitor) {
+    List series, breaches;
+    for (const view::Series& one : monitor.series) {
+        List samples;
+        for (const auto& [micros, value] : one.samples)
+            samples.push_back(List{time::iso_millis(micros), value});
+        series.push_back(Map{{"metric", one.metric},
+                             {"limit", one.limited ? Value(one.limit) : Value()},
+                             {"samples", std::move(samples)}});
+    }
+    for (const view::Breach& one : monitor.breaches)
+        breaches.push_back(Map{{"at", time::iso_millis(one.micros)},
+                               {"metric", one.metric},
+                               {"why", one.why},
+                               {"verdict", one.verdict}});
+    return Map{
+        {"name", monitor.name}, {"series", std::move(series)}, {"breaches", std::move(breaches)}};
+}
+
 Value question_json(const view::Question& one) {
     return Map{{"step", one.step},      {"kind", one.kind},       {"ask", one.ask},
                {"role", one.role},      {"asked", at(one.asked)}, {"answered", at(one.answered)},
@@ -65,7 +84,7 @@ std::string json(const std::vector<journal::Event>& events, const Options& optio
     }
     Map window{{"from", model.window_from}, {"to", model.window_to}};
     window.set("target_s", model.window_target_s).set("max_s", model.window_max_s);
-    window.set("spent_s", model.window_s < 0 ? Value() : Value(model.window_s));
+    window.set("spent_s", model.downtime_s() < 0 ? Value() : Value(model.downtime_s()));
     Map out{{"run", model.run},
             {"playbook", model.playbook},
             {"summary", model.summary},
@@ -94,6 +113,15 @@ std::string json(const std::vector<journal::Event>& events, const Options& optio
                                 {"elapsed_s", model.rollback.elapsed_s},
                                 {"within_s", model.rollback.within_s},
                                 {"met", model.rollback.met}});
+    List goals, monitors;
+    for (const view::Goal& one : model.goals)
+        goals.push_back(Map{{"name", one.name},
+                            {"target", one.target},
+                            {"actual", one.actual},
+                            {"met", one.known ? Value(one.met) : Value()}});
+    for (const view::Monitor& one : model.monitors)
+        monitors.push_back(monitor_json(one));
+    out.set("goals", std::move(goals)).set("monitors", std::move(monitors));
     if (options.audited)
         out.set("chain", options.altered ? Value(*options.altered) : Value("whole"));
     out.set("events", std::move(all));
@@ -125,11 +153,13 @@ std::string render(const std::string& format, const std::vector<journal::Event>&
         return markdown(events, options);
     if (format == "json")
         return json(events, options);
-    const std::vector<std::string> names = {"html", "md", "json", "markdown"};
+    if (format == "junit")
+        return junit(events, options);
+    const std::vector<std::string> names = {"html", "md", "json", "junit", "markdown"};
     throw Error("usage",
                 "--format: unknown form '" + redact(format) + "'" +
                     text::did_you_mean(format, names),
-                "use html, md or json");
+                "use html, md, json or junit");
 }
 
 std::string file_name(const std::string& playbook, const std::string& run,
@@ -142,7 +172,7 @@ std::string file_name(const std::string& playbook, const std::string& run,
     }
     if (out.front() == '.')
         out.front() = '_';
-    return out + "." + (format == "markdown" ? "md" : format);
+    return out + "." + (format == "markdown" ? "md" : format == "junit" ? "xml" : format);
 }
 
 } // namespace runbook::report

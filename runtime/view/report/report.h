@@ -30,7 +30,12 @@ std::string markdown(const std::vector<journal::Event>& events, const Options& o
 /// One pretty-printed object, with all events at its end.
 std::string json(const std::vector<journal::Event>& events, const Options& options = {});
 
-/// By the name of --format: "html", "md", "json". Throws Error{`usage`} naming the nearest.
+/// JUnit XML for build servers: one suite a run, one case a step, checkpoint, gate and undo; the
+/// last case is the outcome.
+std::string junit(const std::vector<journal::Event>& events, const Options& options = {});
+
+/// By the name of --format: "html", "md", "json", "junit". Throws Error{`usage`} naming the
+/// nearest.
 std::string render(const std::string& format, const std::vector<journal::Event>& events,
                    const Options& options = {});
 /// "mysql8-unification-7f3a.html": playbook and the last part of the run's id, safe as a file name.

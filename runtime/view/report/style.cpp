@@ -38,7 +38,7 @@ code, .mono { font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaV
   font-size: 19px; font-weight: 600; line-height: 1.35; border: 1px solid transparent; }
 .verdict .sign { flex: none; width: 34px; height: 34px; border-radius: 50%; display: grid; place-items: center;
   color: var(--sheet); font-size: 18px; }
-.verdict small { display: block; font-size: 14px; font-weight: 400; color: var(--soft); }
+.verdict small { display: block; font-size: 14px; font-weight: 400; color: var(--ink); opacity: 0.75; }
 .verdict.good { background: var(--good-fill); } .verdict.good .sign { background: var(--good); }
 .verdict.bad { background: var(--bad-fill); } .verdict.bad .sign { background: var(--bad); }
 .verdict.warn { background: var(--warn-fill); } .verdict.warn .sign { background: var(--warn); }
@@ -61,41 +61,45 @@ tbody tr:last-child > td { border-bottom: 0; }
 th:first-child, td:first-child { padding-left: 16px; } th:last-child, td:last-child { padding-right: 16px; }
 td { overflow-wrap: anywhere; } td.name { font-weight: 600; min-width: 9em; overflow-wrap: normal; }
 td.status { white-space: nowrap; } td.name .soft { font-weight: 400; }
-td.time { width: 1%; white-space: nowrap; font-variant-numeric: tabular-nums; } table.rows { width: auto; min-width: 50%; }
+td.time { width: 1%; white-space: nowrap; font-variant-numeric: tabular-nums; } 
 .phase td { background: var(--fill); color: var(--soft); font-weight: 600; font-size: 13px; }
 .values { display: flex; flex-wrap: wrap; gap: 4px 18px; margin: 0; }
-.values div { display: flex; gap: 6px; } .values dt { color: var(--soft); } .values dd { margin: 0; overflow-wrap: anywhere; }
+.values div { display: flex; gap: 6px; } .values div { min-width: 0; } .values dt { color: var(--soft); white-space: nowrap; } .values dd { margin: 0; overflow-wrap: anywhere; }
 .source { margin: 6px 0 0; padding: 8px 12px; border-radius: 8px; background: var(--fill); white-space: pre-wrap;
   overflow-wrap: anywhere; }
 .problem { padding: 12px 16px; border-bottom: 1px solid var(--line); } .problem:last-child { border-bottom: 0; }
-.line { padding: 10px 16px 12px; min-width: 620px; }
-.lane { display: grid; grid-template-columns: 190px 1fr 64px; gap: 12px; align-items: center; height: 25px; font-size: 13px; }
-.lane > span:first-child { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
-.track { position: relative; height: 100%; border-left: 1px solid var(--line); border-right: 1px solid var(--line); }
-.track i { position: absolute; top: 0; bottom: 0; width: 1px; background: var(--line); }
-.track .window { position: absolute; top: 0; bottom: 0; background: var(--calm-fill); opacity: 0.55; }
-.track .limit { position: absolute; top: 0; bottom: 0; width: 0; border-left: 2px dashed var(--warn); }
-.bar { position: absolute; top: 6px; height: 13px; min-width: 3px; border-radius: 4px; background: currentColor; }
-.bar.diamond { width: 13px; min-width: 13px; margin-left: -6px; border-radius: 3px; transform: rotate(45deg) scale(0.78); }
-.bar.undo { background: repeating-linear-gradient(135deg, currentColor 0 4px, transparent 4px 7px); outline: 1px solid currentColor;
-  outline-offset: -1px; }
-.axis { height: 20px; color: var(--soft); font-size: 12px; } .axis .track { border-color: transparent; }
-.axis .track span { position: absolute; transform: translateX(-50%); white-space: nowrap; font-variant-numeric: tabular-nums; }
-.axis .track span:first-child { transform: none; }
+.below { margin-top: 12px; }
+.chart { padding: 6px 0 12px; min-width: 700px; }
+.chart svg { display: block; width: 100%; height: auto; font-size: 13px; font-variant-numeric: tabular-nums; }
+svg text { fill: var(--ink); } svg .sign { fill: currentColor; font-weight: 700; } svg .took { text-anchor: end; fill: var(--soft); }
+svg .tick { fill: var(--soft); font-size: 12px; text-anchor: middle; } svg .tick.first { text-anchor: start; }
+svg .tick.took { text-anchor: end; }
+svg .grid { stroke: var(--line); } svg .limit { stroke: var(--warn); stroke-width: 1.5; stroke-dasharray: 5 4; }
+svg .back { stroke: var(--ink); stroke-dasharray: 2 3; } svg .retry { stroke: var(--warn); stroke-width: 2.5; }
+svg .closed { fill: var(--calm-fill); opacity: 0.6; } svg .planned { fill: none; stroke: var(--soft); stroke-opacity: 0.55; }
+svg .bar { fill: currentColor; } svg .mark { fill: currentColor; stroke: var(--sheet); stroke-width: 1.5; }
+svg .undo { fill: var(--warn-fill); stroke: currentColor; stroke-width: 1.5; stroke-dasharray: 3 2; }
+.spark { display: block; width: 260px; height: 40px; } .spark polyline { fill: none; stroke: var(--calm); stroke-width: 1.6;
+  stroke-linejoin: round; } .spark circle { fill: var(--bad); }
 .legend { display: flex; flex-wrap: wrap; gap: 4px 18px; color: var(--soft); font-size: 12.5px; padding: 8px 0 0; }
-.legend b { display: inline-block; position: relative; width: 16px; height: 11px; margin-right: 6px; vertical-align: -1px; border-radius: 3px; }
+.legend { padding: 10px 16px 0; } .legend b { display: inline-block; width: 16px; height: 11px; margin-right: 6px;
+  vertical-align: -1px; border-radius: 3px; }
+.legend .fill { background: currentColor; } .legend .planned { border: 1px solid var(--soft); }
+.legend .turned { width: 10px; height: 10px; border-radius: 1px; transform: rotate(45deg); }
+.legend .retry { width: 2.5px; height: 13px; border-radius: 0; background: var(--warn); }
+.legend .undo { background: var(--warn-fill); border: 1.5px dashed currentColor; } .legend .closed { background: var(--calm-fill); }
 details { margin-top: 36px; } summary { cursor: pointer; font-size: 17px; font-weight: 650; padding: 4px 0 12px; }
 details td { font-size: 13px; padding-top: 4px; padding-bottom: 4px; }
 footer { margin-top: 36px; color: var(--soft); font-size: 13px; }
-@media (max-width: 640px) { main { padding: 20px 14px 40px; } .lane { grid-template-columns: 120px 1fr 52px; } }
+@media (max-width: 640px) { main { padding: 20px 14px 40px; } }
 @media print {
   :root { --page: #fff; --sheet: #fff; --ink: #000; --soft: #444; --line: #ccc; --fill: #f2f2f2;
     --good: #18794e; --good-fill: #e8f5ee; --bad: #b4232b; --bad-fill: #fbe9ea; --warn: #96590b; --warn-fill: #fdf3e0;
     --calm: #3b5bdb; --calm-fill: #eaeefc; }
   body { font-size: 12px; -webkit-print-color-adjust: exact; print-color-adjust: exact; }
   main { max-width: none; padding: 0; }
-  h2 { break-after: avoid; } tr, .card, .facts > div, .problem, .lane { break-inside: avoid; }
-  .panel { overflow: visible; } .line { min-width: 0; } details:not([open]) { display: none; }
+  h2 { break-after: avoid; } tr, .card, .facts > div, .problem, .chart { break-inside: avoid; }
+  .panel { overflow: visible; } .chart { min-width: 0; } details:not([open]) { display: none; }
 }
 )css";
 }

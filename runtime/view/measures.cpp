@@ -1,0 +1,111 @@
+// Goals and monitors of the model (contract in model.h). Reads leniently: a field that is not there
+// is unknown.
+#include "runtime/view/model.h"
+#include "runtime/view/words.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace runbook::view {
+namespace {
+
+bool number_of(const Value& value, double& out) {
+    if (const auto* integer = value.get<std::int64_t>())
+        out = static_cast<double>(*integer);
+    else if (const auto* number = value.get<double>())
+        out = *number;
+    else if (const auto* flag = value.get<bool>())
+        out = *flag ? 1 : 0;
+    else
+        return false;
+    return std::isfinite(out);
+}
+
+std::string first_of(const Map& data, std::initializer_list<const char*> keys) {
+    for (const char* key : keys)
+        if (std::string text = data.text(key); !text.empty())
+            return text;
+    return {};
+}
+
+Series& series_of(Monitor& monitor, const std::string& metric) {
+    for (Series& one : monitor.series)
+        if (one.metric == metric)
+            return one;
+    return monitor.series.emplace_back(Series{metric, {}, false, 0});
+}
+
+/// One measured value; what is not a number is a gap.
+void add_sample(Monitor& monitor, std::int64_t micros, const std::string& metric,
+                const Value& value, const Map& about) {
+    Series& series = series_of(monitor, metric);
+    double number = 0;
+    if (number_of(value, number))
+        series.samples.emplace_back(micros, number);
+    else
+        ++monitor.gaps;
+    for (const char* key : {"limit", "above", "below"})
+        if (const Value* limit = about.find(key); limit && number_of(*limit, series.limit))
+            series.limited = true;
+}
+
+void add_look(Monitor& monitor, const journal::Event& event) {
+    const Map& data = event.data;
+    ++monitor.looks;
+    const Value* values = data.find("values");
+    if (!values)
+        values = data.find("samples");
+    if (const Map* map = values ? values->get<Map>() : nullptr) {
+        for (const auto& [metric, value] : *map)
+            add_sample(monitor, event.micros, metric, value, {});
+        return;
+    }
+    if (const List* list = values ? values->get<List>() : nullptr) {
+        for (const Value& entry : *list)
+            if (const Map* one = entry.get<Map>()) {
+                const Value* value = one->find("value");
+                add_sample(monitor, event.micros, first_of(*one, {"metric", "name", "rule"}),
+                           value ? *value : Value(), *one);
+            }
+        return;
+    }
+    const Value* value = data.find("value");
+    add_sample(monitor, event.micros, first_of(data, {"metric", "rule", "series"}),
+               value ? *value : Value(), data);
+}
+
+} // namespace
+
+bool Model::apply_measure(const journal::Event& event) {
+    const Map& data = event.data;
+    if (event.event == "goal.judged") {
+        Goal goal;
+        goal.name = data.text("name", event.step);
+        if (const Value* target = data.find("target"))
+            goal.target = *target;
+        if (const Value* actual = data.find("actual"))
+            goal.actual = *actual;
+        const Value* met = data.find("met");
+        goal.known = met && met->get<bool>();
+        goal.met = data.boolean("met");
+        std::erase_if(goals, [&](const Goal& one) { return one.name == goal.name; });
+        goals.push_back(std::move(goal));
+        return true;
+    }
+    if (!event.event.starts_with("monitor."))
+        return false;
+    const std::string name = event.step.empty() ? first_of(data, {"monitor", "name"}) : event.step;
+    auto found = std::find_if(monitors.begin(), monitors.end(),
+                              [&](const Monitor& one) { return one.name == name; });
+    if (found == monitors.end())
+        found = monitors.insert(monitors.end(), Monitor{name, {}, {}, 0, 0});
+    if (event.event == "monitor.sampled")
+        add_look(*found, event);
+    if (event.event == "monitor.breached")
+        found->breaches.push_back({event.micros, first_of(data, {"metric", "rule", "series"}),
+                                   first_of(data, {"why", "detail", "text"}),
+                                   data.text("verdict")});
+    return true;
+}
+
+} // namespace runbook::view
