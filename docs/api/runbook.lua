@@ -782,6 +782,7 @@ function copy.discard(target) end
 
 ---@class playbook.options
 ---@field ask? table within, otherwise: how long a question waits and what then happens
+---@field lock? strings names that no other run of the journal may hold meanwhile; a parameter's name stands for its value
 ---@field needs? table what may be touched: shell, http, files
 ---@field params? table parameters; each is a command-line option
 ---@field roles? table role = title

@@ -59,6 +59,13 @@ bool is_secret(const Map& plan, std::string name) {
     return false;
 }
 
+std::vector<std::string> locks_of(const Map& plan) {
+    std::vector<std::string> names;
+    for (const Value& item : list_at(plan, "locks"))
+        names.push_back(*item.get<std::string>());
+    return names;
+}
+
 /// What resume needs. Secrets from the command line are left out: resume asks for them again.
 Map pin(const Session& session, const Map& plan) {
     List parameters, modules;
@@ -199,6 +206,8 @@ struct Engine::Impl {
         record.file = std::filesystem::absolute(session.options.file).string();
         record.started = record.updated = time::now_micros();
         record.pinned = pin(session, plan);
+        record.locks = locks_of(plan);
+        record.initiator = current_user();
         session.journal->create(record);
         session.hold_lease();
         Map parameters;
@@ -369,6 +378,7 @@ int Engine::continue_run(const std::string& run, const std::string& mode, const 
         throw Error("usage", fmt::format("run {} has ended already: {}", run, record->outcome));
     load_pinned(session, *record);
     session.hold_lease();
+    session.journal->take_locks(run, locks_of(*describe(session).get<Map>()), current_user());
     const auto history = session.journal->events(run);
     for (const journal::Event& event : history)
         impl_->sink.on_history(event);

@@ -127,6 +127,8 @@ class SqliteJournal : public Journal {
     std::int64_t acquire(const std::string& run, std::int64_t seconds) override;
     void renew(const std::string& run, std::int64_t fence, std::int64_t seconds) override;
     void release(const std::string& run, std::int64_t fence) override;
+    void take_locks(const std::string& run, const std::vector<std::string>& names,
+                    const std::string& initiator) override;
     Event append(const std::string& run, std::int64_t fence, const std::string& event,
                  const std::string& step, const Map& data) override;
     std::vector<Event> events(const std::string& run, std::int64_t after_seq) override;
@@ -141,6 +143,9 @@ class SqliteJournal : public Journal {
     void check_writable() const;
     void commit(Transaction& transaction);
     std::optional<RunRecord> record(const std::string& run);
+    void insert_locks(const RunRecord& holder, const std::vector<std::string>& names,
+                      const std::string& initiator);
+    bool has_locks();
     Lease lease(const std::string& run);
     Lease fenced(const std::string& run, std::int64_t fence);
     bool is_me(const Holder& holder) const {
@@ -236,6 +241,59 @@ void SqliteJournal::create(const RunRecord& record) {
         .bind(pinned)
         .bind(genesis(record.run, playbook, file, started, pinned))
         .run();
+    RunRecord holder = record;
+    holder.playbook = playbook;
+    holder.started = started;
+    insert_locks(holder, record.locks, record.initiator);
+    commit(transaction);
+}
+
+/// The table is made with the first lock, so that journals of before take locks as well.
+bool SqliteJournal::has_locks() {
+    return Statement(*database_,
+                     "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'locks'")
+        .step();
+}
+
+/// Inside the caller's transaction.
+void SqliteJournal::insert_locks(const RunRecord& holder, const std::vector<std::string>& names,
+                                 const std::string& initiator) {
+    if (names.empty())
+        return;
+    if (!has_locks())
+        database_->execute(
+            "CREATE TABLE locks (name TEXT PRIMARY KEY, run TEXT NOT NULL, initiator "
+            "TEXT NOT NULL, host TEXT NOT NULL, micros INTEGER NOT NULL) STRICT");
+    for (const std::string& given : names) {
+        const std::string name = redact(given);
+        Statement row(*database_, "SELECT run, initiator, host, micros FROM locks WHERE name = ?");
+        if (row.bind(name).step()) {
+            const std::string other = row.text(0);
+            if (other == holder.run)
+                continue;
+            const auto record = this->record(other);
+            refuse_lock(name, record ? *record : RunRecord{.run = other, .playbook = "?"},
+                        row.text(1), row.text(2));
+        }
+        Statement(*database_, "INSERT INTO locks VALUES (?, ?, ?, ?, ?)")
+            .bind(name)
+            .bind(holder.run)
+            .bind(initiator)
+            .bind(me_.host)
+            .bind(time::now_micros())
+            .run();
+    }
+}
+
+void SqliteJournal::take_locks(const std::string& run, const std::vector<std::string>& names,
+                               const std::string& initiator) {
+    if (names.empty())
+        return;
+    Lock lock(mutex_);
+    check_writable();
+    Transaction transaction(*database_);
+    lease(run);
+    insert_locks(*record(run), names, initiator);
     commit(transaction);
 }
 
@@ -274,6 +332,8 @@ void SqliteJournal::finish(const std::string& run, RunState state, const std::st
         .bind(time::now_micros())
         .bind(run)
         .run();
+    if (state == RunState::finished && has_locks())
+        Statement(*database_, "DELETE FROM locks WHERE run = ?").bind(run).run();
     commit(transaction);
 }
 
@@ -456,6 +516,24 @@ Value to_json(const Event& event) {
         out.set(taken ? key + "_" : key, value);
     }
     return out;
+}
+
+void refuse_lock(const std::string& name, const RunRecord& record, const std::string& initiator,
+                 const std::string& host) {
+    std::string hint =
+        fmt::format("`runbook show {0}` says where it stands; it keeps the lock until "
+                    "it has ended",
+                    record.run);
+    if (record.state == RunState::held || !record.owner_alive)
+        hint += fmt::format(": `runbook resume {0}` or `runbook rollback {0}`", record.run);
+    throw Error("usage",
+                fmt::format("lock \"{}\" is held by run {} (playbook \"{}\", {}) of {} on {}", name,
+                            record.run, record.playbook,
+                            record.state == RunState::held ? "held"
+                            : record.owner_alive           ? "running"
+                                                           : "its process is gone",
+                            initiator, host),
+                hint);
 }
 
 std::string Journal::default_location() {

@@ -45,6 +45,8 @@ struct RunRecord {
     std::int64_t lease_until = 0; ///< micros
     bool owner_alive = false; ///< as far as this host can tell; a lease that ran out counts as gone
     Map pinned; ///< parameters (secrets as origins), sources with their text and sha256
+    std::vector<std::string> locks; ///< for create(): taken with the run, or the run is not created
+    std::string initiator; ///< for create(): who started it, named to whoever wants its locks
 };
 
 /// What another terminal asks of a live or held run (approve, reject, cancel…).
@@ -54,6 +56,10 @@ struct Request {
     std::int64_t micros = 0;
     Map data;
 };
+
+/// What a run is told that wants a lock which `record` has: Error{`usage`}.
+[[noreturn]] void refuse_lock(const std::string& name, const RunRecord& record,
+                              const std::string& initiator, const std::string& host);
 
 class Journal {
   public:
@@ -65,12 +71,15 @@ class Journal {
     /// $XDG_STATE_HOME/runbook/journal.db, or ~/.local/state/runbook/journal.db.
     static std::string default_location();
 
-    /// `started` of 0 means now. Throws Error{`usage`} where the run id exists.
+    /// `started` of 0 means now. Throws Error{`usage`} where the run id exists, or where another
+    /// run has one of `record.locks`; run and locks are one transaction.
     virtual void create(const RunRecord& record) = 0;
     virtual std::optional<RunRecord> find(const std::string& run) = 0;
     /// Newest first.
     virtual std::vector<RunRecord> runs(std::size_t limit = 100) = 0;
     /// Only for the holder of the lease, or where nobody holds it: else Error{`journal.fenced`}.
+    /// A finished run gives back its locks; a held one keeps them, whether its process lives or
+    /// not.
     virtual void finish(const std::string& run, RunState state, const std::string& outcome,
                         int exit) = 0;
 
@@ -78,6 +87,10 @@ class Journal {
     /// has it. A holder on this host whose process is gone loses it at once. A held run is
     /// running again. Returns the fencing token.
     virtual std::int64_t acquire(const std::string& run, std::int64_t seconds) = 0;
+    /// Takes locks for a run that exists (one that is rolled back after its end); those that it has
+    /// already stay. All or none: Error{`usage`} as in create().
+    virtual void take_locks(const std::string& run, const std::vector<std::string>& names,
+                            const std::string& initiator) = 0;
     /// Throws Error{`journal.fenced`} where another process has it by now.
     virtual void renew(const std::string& run, std::int64_t fence, std::int64_t seconds) = 0;
     /// Does nothing where another process has it by now.

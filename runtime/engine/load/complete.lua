@@ -88,6 +88,18 @@ function program.permissions()
   return { shell = list(needs.shell), http = http, files = list(needs.files, "path"), declared_at = ("%s:%d"):format(header.file, header.line) }
 end
 
+-- `lock`, with the names of parameters replaced by what they are: "target" locks that database whoever names it how.
+local function locks(t, parameters)
+  local result = {}
+  for _, name in ipairs(type(t.lock) == "table" and t.lock or { t.lock }) do
+    for _, entry in ipairs(parameters) do
+      if entry.name == name and entry.value ~= nil then name = tostring(entry.value) end
+    end
+    result[#result + 1] = name
+  end
+  return result
+end
+
 local function way_back(item)
   local t = item.t
   if item.kind ~= "step" then return nil end
@@ -125,7 +137,8 @@ function program.describe()
       value = entry.value ~= nil and tostring(entry.value) or (entry.type == "secret" and ("*** from " .. tostring(entry.source))) or nil }
   end
   return { name = header.name, summary = t.summary or "", items = items, way_back_order = back, window = program.window,
-    rollback_within_s = t.rollback and t.rollback.within and host.parse_duration(t.rollback.within) or nil, reach = program.permissions(), parameters = parameters }
+    rollback_within_s = t.rollback and t.rollback.within and host.parse_duration(t.rollback.within) or nil, reach = program.permissions(), parameters = parameters,
+    locks = locks(t, program.parameters) }
 end
 
 -- Undefined names anywhere in the chunk, also in functions that have not run.

@@ -26,6 +26,7 @@ return {
     roles = option("table", "role = title"), needs = option("table", "what may be touched: shell, http, files"),
     window = option("table", "from, to, target, max: the time traffic is closed"), rollback = option("table", "within: time budget; ways: names"),
     ask = option("table", "within, otherwise: how long a question waits and what then happens"),
+    lock = option("strings", "names that no other run of the journal may hold meanwhile; a parameter's name stands for its value"),
   },
   window = { from = option("string", "step that opens the window"), to = option("string", "step that closes it"),
     target = option("duration", "wanted length"), max = option("duration", "longest allowed") },

@@ -16,6 +16,9 @@ words.playbook = two_part("playbook", function(_, name, t)
       fail(3, ("%s: ask: option 'otherwise': rollback or hold expected, got '%s'"):format(who, question.otherwise))
     end
   end
+  for i, lock in ipairs(type(t.lock) == "table" and t.lock or { t.lock }) do
+    if type(lock) ~= "string" or lock == "" then fail(3, ("%s: option 'lock': item %d: a name expected, got %s"):format(who, i, lock == "" and "an empty one" or host.type_word(lock))) end
+  end
   local file, line = host.where()
   local header = { name = name, t = t, file = file, line = line }
   language.header = header
