@@ -85,6 +85,80 @@ TEST_CASE("a crash inside a rollback resumes backwards", "[engine][crash]") {
     CHECK(play.effects() == Names{"a", "b", "c", "undo d", "undo c", "undo b", "undo b", "undo a"});
 }
 
+TEST_CASE("a failed step is not run again by a resume: what it leads to follows",
+          "[engine][crash]") {
+    const std::string text = R"(
+        step "a" { run = function() world.write "a" end, undo = function() world.write "undo a" end }
+        step "b" { run = function() world.write "b" error "no" end, undo = function() world.write "undo b" end })";
+    Play play;
+    REQUIRE(play.exec_until("step.failed b", text) == 137);
+    CHECK(play.resume_in_child() == 1);
+    CHECK(play.effects() == Names{"a", "b", "undo b", "undo a"});
+    Play other;
+    REQUIRE(other.exec_until("rollback.finished", text) == 137);
+    CHECK(other.resume_in_child() == 1); // nothing is left to do
+    CHECK(other.effects() == Names{"a", "b", "undo b", "undo a"});
+    Play last;
+    REQUIRE(last.exec_until("run.finished", text) == 137);
+    CHECK(last.resume_in_child() == 1);
+    CHECK(journal::Journal::open(last.options.journal)->find("r1")->outcome == "rolled_back");
+    int ends = 0;
+    for (const auto& event : journal::Journal::open(last.options.journal)->events("r1"))
+        ends += event.event == "run.finished";
+    CHECK(ends == 1);
+}
+
+TEST_CASE("an attempt that failed before a crash is not in doubt", "[engine][crash]") {
+    Play play;
+    REQUIRE(play.exec_until("attempt.failed b", R"(
+        step "b" { run = function(ctx) world.write("b" .. ctx.attempt) if ctx.attempt == 1 then error "no" end end, undo = function() world.write "undo b" end,
+          retry = { attempts = 3, initial = "1ms", on = "lua" } })") == 137);
+    CHECK(play.resume_in_child() == 0);
+    CHECK(play.effects() == Names{"b1", "b2"});
+}
+
+TEST_CASE("a step that ran again after its partial effect was undone is undone once more",
+          "[engine][crash]") {
+    Play play;
+    REQUIRE(play.exec_in_child(R"(
+        step "b" { run = function(ctx) world.write("b" .. ctx.attempt) if ctx.attempt == 1 then world.kill() end end,
+          observe = function() return "partial" end, undo = function(ctx) world.write("undo " .. ctx.state) end }
+        step "c" { run = function() world.kill() end, undo = keep "x" })") == 137);
+    CHECK(play.resume_in_child() == 137);
+    CHECK(play.effects() == Names{"b1", "undo in doubt", "b2"});
+    CHECK(play.rollback_in_child() == 1);
+    CHECK(play.effects() == Names{"b1", "undo in doubt", "b2", "undo done"});
+}
+
+TEST_CASE("an interrupted repair is not begun a second time", "[engine][crash]") {
+    Play play;
+    REQUIRE(play.exec_in_child(R"(
+        step "a" { run = function() world.write "a" end, undo = function() world.write "undo a" end }
+        checkpoint "c" { run = function() return 1 end, pass = function() return false end,
+          fail = { otherwise = repair("mend it", function() world.write "repair" world.kill() end) } })") ==
+            137);
+    CHECK(play.resume_in_child() == 1);
+    CHECK(play.effects() == Names{"a", "repair", "undo a"});
+}
+
+TEST_CASE("a gate that was declined stays declined", "[engine][crash]") {
+    Play play;
+    const std::string text = R"(
+        step "a" { run = function() world.write "a" end, undo = function() world.write "undo a" end }
+        gate "go" { ask = "on?" })";
+    play.options.detach = true;
+    REQUIRE(play.exec_in_child(text) == 3);
+    journal::Request no;
+    no.run = "r1", no.verb = "reject", no.subject = "go", no.by = "anna";
+    journal::Journal::open(play.options.journal)->post(no);
+    play.options.detach = false;
+    play.sink.die_after = "gate.answered go";
+    REQUIRE(play.resume_in_child() == 137);
+    play.sink.die_after.clear();
+    CHECK(play.resume_in_child() == 1);
+    CHECK(play.effects() == Names{"a", "undo a"});
+}
+
 TEST_CASE("resume refuses an edited playbook and an ended run", "[engine]") {
     Play play;
     REQUIRE(play.exec_in_child(dying("undo = keep 'x', idempotent = true")) == 137);

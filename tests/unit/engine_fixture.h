@@ -69,8 +69,13 @@ inline void register_world(vm::State& state, vm::Registry& registry) {
 
 class EventList final : public view::EventSink {
   public:
-    void on_event(const journal::Event& event) override { events.push_back(event); }
+    void on_event(const journal::Event& event) override {
+        events.push_back(event);
+        if (!die_after.empty() && names().back() == die_after)
+            ::kill(::getpid(), SIGKILL);
+    }
     std::vector<journal::Event> events;
+    std::string die_after; ///< "event step": the process ends as kill -9 does, once it is journaled
 
     /// "event step" of each, those named in `skip` left out.
     std::vector<std::string> names() const {
@@ -136,8 +141,21 @@ struct Play {
         write("local p = playbook \"test\" { summary = \"a test\" }\n" + text);
         return in_child([this] { return run(); });
     }
+    /// The same, killed right after an event ("step.failed b") is journaled.
+    int exec_until(const std::string& event, const std::string& text) {
+        sink.die_after = event;
+        const int status = exec_in_child(text);
+        sink.die_after.clear();
+        return status;
+    }
     int resume_in_child() {
         return in_child([this] { return resume(); });
+    }
+    int rollback_in_child() {
+        return in_child([this] {
+            engine::Engine engine(register_world, sink);
+            return engine.rollback("r1", "", options);
+        });
     }
     /// The effects of all children so far.
     std::vector<std::string> effects() const {

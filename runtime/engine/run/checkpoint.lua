@@ -13,7 +13,7 @@ end
 
 function M.perform(item)
   local t, started = item.t, host.monotonic()
-  local repaired = false
+  local repaired = item.repaired -- also by an earlier process: a repair that was interrupted is not begun again
   item.attempt = 0
   while true do
     item.attempt = item.attempt + 1

@@ -5,7 +5,8 @@ local journal, label = common.journal, program.label
 local track = program.track
 local M = {}
 
--- What the journal says about each item. Returns {undone, rolling_back, why, way, touched}.
+-- What the journal says about each item. Returns {undone, rolling_back, why, way, touched, ended}.
+-- `item.failed_for` is a failure, and `item.refused` a person's no, that nothing followed yet: the run ended right after it.
 local function restore(history)
   local past = { undone = {}, touched = false }
   for _, event in ipairs(history) do
@@ -13,22 +14,32 @@ local function restore(history)
     local kind = event.event
     if item then
       if kind == "step.started" then
-        item.status, item.attempt, item.elapsed = "started", data.attempt, nil
+        item.status, item.attempt, item.elapsed, item.failed_for, item.passed_over = "started", data.attempt, nil, nil, nil
+        past.undone[event.step] = nil -- it ran again after its undo (in doubt, partial)
         past.touched = past.touched or common.has_way_back(item)
       elseif kind == "step.captured" then item.saved = data.saved
       elseif kind == "step.finished" then item.status, item.result, item.elapsed = "finished", data.result, data.elapsed_s
       elseif kind == "step.skipped" then item.status = "skipped"
-      elseif kind == "step.failed" then item.status = "failed"
-      elseif kind == "checkpoint.judged" then item.status, item.result = data.passed and "finished" or "waiting", data.result
+      elseif kind == "attempt.failed" and item.kind == "step" then item.status = "failed" -- known to have ended: not in doubt, tried again
+      elseif kind == "step.failed" then item.status, item.failed_for = "failed", (data.error or {}).message or "no reason was recorded"
+      elseif kind == "repair.started" then item.repaired = true
+      elseif kind == "checkpoint.judged" then item.status, item.result, item.unpassed = data.passed and "finished" or "waiting", data.result, not data.passed
+      elseif kind == "decision.answered" and (item.failed_for or item.unpassed) then
+        item.passed_over, item.ordered = data.answer == "go_on", data.answer == "rollback"
       elseif kind == "gate.opened" and item.kind == "gate" then item.deadline = data.deadline and host.parse_time(data.deadline)
       elseif kind == "gate.answered" and item.kind == "gate" then
         item.result = data
         item.status = data.answer == "approve" and "finished" or "waiting"
+        item.refused = data.answer == "reject" and data.by or nil
       elseif kind == "undo.finished" then past.undone[event.step] = true
       end
     end
-    if kind == "rollback.started" then past.rolling_back, past.why, past.way = true, data.why, data.way
-    elseif kind == "rollback.finished" then past.rolled_back = true end
+    if kind == "rollback.started" then past.rolling_back, past.why, past.way, past.ended = true, data.why, data.way, nil
+    elseif kind == "rollback.finished" then past.rolled_back = true
+    elseif kind == "run.finished" then past.ended = data
+    elseif kind == "run.held" then
+      for _, held in ipairs(track) do held.failed_for = nil end -- whoever resumes wants it tried again
+    end
   end
   return past
 end
@@ -84,6 +95,11 @@ local function take(item)
   end
   local outcome = join(item.name)
   if outcome then return outcome end
+  if item.passed_over then return end
+  if item.failed_for and item.t.failure ~= "continue" then
+    return { verdict = "rollback", why = ("%s failed: %s"):format(label(item.kind, item.name), item.failed_for), item = item, ordered = item.ordered }
+  end
+  if item.refused then return { verdict = "rollback", why = ("%s was declined by %s"):format(label(item.kind, item.name), item.refused), item = item } end
   if item.status == "finished" or item.status == "skipped" or (item.status == "failed" and item.t.failure == "continue") then return end
   if item.t.beside then
     beside[#beside + 1] = { item = item, task = host.spawn(perform[item.kind], item) }
@@ -184,7 +200,13 @@ function M.main(history, mode, way)
   if mode == "exec" then check_databases() end
   host.begin()
   local past = restore(history)
-  if past.rolled_back then host.raise_usage("the run was rolled back already") end
+  -- Its end is journaled, and the process died before the run's record said so.
+  if past.ended and mode == "resume" then return past.ended.exit, past.ended.outcome end
+  if past.rolled_back then
+    if mode == "rollback" then host.raise_usage("the run was rolled back already") end
+    local changed = past.touched or touched()
+    return finish(changed and "rolled_back" or "failed", 1, { why = past.why })
+  end
   if past.rolling_back or mode == "rollback" then
     local last = track[1]
     for _, item in ipairs(track) do
