@@ -1,5 +1,6 @@
 #include "bindings/core/declare.h"
 
+#include "runtime/base/failpoint.h"
 #include "runtime/base/text.h"
 #include "runtime/vm/error_table.h"
 
@@ -23,6 +24,12 @@ const vm::Allowance& allowance_of(lua_State* L) {
     return task ? task->allowance : loading;
 }
 
+/// Whether the call may change something, in a process whose test wants to know.
+bool crosses(lua_State* L, const vm::FunctionDoc& doc) {
+    return failpoint::armed && doc.effect != vm::Effect::none &&
+           allowance_of(L).up_to == vm::Effect::writes;
+}
+
 } // namespace
 
 bool Call::writes_allowed() const {
@@ -40,7 +47,13 @@ const void* Call::task() const {
 int Function::run(lua_State* L) {
     try {
         check_effect(doc_.effect, allowance_of(L), full_name_);
-        return call(L);
+        if (!crosses(L, doc_))
+            return call(L);
+        failpoint::cross("effect.before");
+        const int results = call(L);
+        if (!doc_.waits)
+            failpoint::cross("effect.after");
+        return results;
     } catch (const Error& error) {
         vm::push_error(L, error);
     } catch (const std::exception& error) {
@@ -63,6 +76,11 @@ void Function::check_count(lua_State* L, std::size_t most) const {
 }
 
 int Function::park(lua_State* L, const vm::OperationPtr& operation) const {
+    if (crosses(L, doc_))
+        operation->work = [work = std::move(operation->work)](Cancel& cancel) {
+            work(cancel);
+            failpoint::cross("effect.after");
+        };
     vm::Scheduler::of(L).park(L, operation);
     return 1;
 }

@@ -1,6 +1,7 @@
 #include "runtime/base/files.h"
 
 #include "runtime/base/error.h"
+#include "runtime/base/failpoint.h"
 #include "runtime/base/text.h"
 
 #include <algorithm>
@@ -77,6 +78,7 @@ class Replacement {
     }
     void finish() {
         sync(fd_, path_);
+        failpoint::cross("effect.inside");
         if (::rename(name_.c_str(), path_.c_str()) != 0)
             fail(path_, errno);
         done_ = true;

@@ -2,6 +2,7 @@
 #include "runtime/journal/sqlite.h"
 
 #include "runtime/base/error.h"
+#include "runtime/base/failpoint.h"
 #include "runtime/base/redact.h"
 
 #include <cerrno>
@@ -150,6 +151,8 @@ std::int64_t Statement::integer(int column) const {
 }
 
 Transaction::Transaction(Database& database, bool reading) : database_(database) {
+    if (!reading)
+        failpoint::cross("journal.before");
     database_.execute(reading ? "BEGIN" : "BEGIN IMMEDIATE");
 }
 
@@ -164,6 +167,7 @@ Transaction::~Transaction() {
 }
 
 void Transaction::commit() {
+    failpoint::cross("journal.inside");
     try {
         database_.execute("COMMIT");
         open_ = false;
@@ -172,6 +176,7 @@ void Transaction::commit() {
             "journal.unknown", error.message() + "; the last entry may or may not be written",
             "nothing was done on top of it: free space or repair the disk, then resume the run");
     }
+    failpoint::cross("journal.after");
 }
 
 } // namespace runbook::journal

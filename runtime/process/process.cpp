@@ -3,6 +3,7 @@
 #include "runtime/process/process.h"
 
 #include "runtime/base/error.h"
+#include "runtime/base/failpoint.h"
 #include "runtime/base/redact.h"
 #include "runtime/base/text.h"
 #include "runtime/process/child_helper.h"
@@ -124,6 +125,7 @@ class Running {
                 fail_start("talking to the helper process", errno);
             at += static_cast<std::size_t>(n);
         }
+        failpoint::cross("effect.inside");
     }
 
     [[noreturn]] void fail_start(const char* what, int error) {

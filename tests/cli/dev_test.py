@@ -13,7 +13,7 @@ def test_alone_it_lists_the_verbs():
     shown = dev()
     assert shown.returncode == 0
     assert re.findall(r"^  (\w+) ", shown.stdout, re.M) == [
-        "deps", "build", "test", "check", "demo", "lab", "bench", "format", "lint", "docs", "tsan", "unstable", "fresh"]
+        "deps", "build", "test", "check", "demo", "lab", "crash", "bench", "format", "lint", "docs", "tsan", "unstable", "fresh"]
 
 
 def test_unknown_verb():

@@ -2,6 +2,7 @@
 // transactions. Runs on the connection's own thread. Nothing is ever sent twice.
 #include "runtime/db/mysql/session.h"
 
+#include "runtime/base/failpoint.h"
 #include "runtime/db/placeholders.h"
 
 #include <fmt/format.h>
@@ -135,6 +136,7 @@ Executed Session::execute(std::string_view sql, std::span<const Value> params,
         Watch watch(*this, options.timeout, cancel);
         if (mysql_real_query(handle_.get(), sql.data(), sql.size()) != 0)
             fail(nullptr, cancel, watch.timed_out());
+        failpoint::cross("effect.inside");
         for (int more = 0; more == 0; more = mysql_next_result(handle_.get())) {
             Result unwanted(mysql_use_result(handle_.get()));
             while (unwanted && mysql_fetch_row(unwanted.get())) {

@@ -2,6 +2,7 @@
 // connection's own thread; PQcancel also on the cancel thread. Nothing is ever sent twice.
 #include "runtime/db/postgres/session.h"
 
+#include "runtime/base/failpoint.h"
 #include "runtime/base/text.h"
 #include "runtime/db/placeholders.h"
 
@@ -108,6 +109,10 @@ void Session::send(const std::string& sql, const Bound* bound, std::chrono::mill
         if (PQstatus(connection_) != CONNECTION_OK)
             lost(text::trim(PQerrorMessage(connection_)));
         throw Error("internal", "libpq: " + text::trim(PQerrorMessage(connection_)));
+    }
+    if (failpoint::armed && effect) { // on its way, and nobody has read an answer
+        PQflush(connection_);
+        failpoint::cross("effect.inside");
     }
 }
 
