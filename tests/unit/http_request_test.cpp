@@ -435,7 +435,9 @@ TEST_CASE("http: the server's certificate is checked", "[http]") {
     request.tls.ca.clear();
     auto error = error_of(request);
     CHECK(error.kind() == "http.tls");
-    CHECK(error.message() == "GET " + url + ": SSL certificate problem: self-signed certificate");
+    // The rest is libcurl's own: "problem: self-signed certificate", or with OpenSSL's number.
+    CHECK(error.message().starts_with("GET " + url + ": SSL certificate "));
+    CHECK(error.message().find("self-signed certificate") != std::string::npos);
     CHECK(error.hint() == "check tls.ca, tls.cert and the name in the certificate");
     request.tls.verify = false;
     CHECK(send(request).status == 200);

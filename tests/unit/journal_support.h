@@ -130,6 +130,8 @@ class FailingDisk {
         real() = sqlite3_vfs_find(nullptr);
         vfs_ = *real();
         vfs_.zName = "failing";
+        // Newer SQLite asks even here: not what some earlier call left behind.
+        vfs_.xGetLastError = [](sqlite3_vfs*, int, char*) { return 0; };
         vfs_.xOpen = [](sqlite3_vfs*, const char* name, sqlite3_file* file, int flags, int* out) {
             const int code = real()->xOpen(real(), name, file, flags, out);
             if (code == SQLITE_OK) {
