@@ -2,12 +2,15 @@
 
 #include "bindings/core/declare.h"
 #include "runtime/base/redact.h"
+#include "runtime/vm/error_table.h"
+#include "runtime/vm/scheduler.h"
 
 namespace runbook::bindings {
 namespace {
 
 using OutboxPtr = std::shared_ptr<notify::Outbox>;
-constexpr const char* outbox_type = "runbook.outbox";
+constexpr const char* outbox_type = "runbook.outbox";         ///< name of the metatable
+constexpr const char* outbox_key = "runbook.outbox.of_state"; ///< where the state keeps its own
 
 struct SendOptions {
     std::vector<std::string> to{"console"};
@@ -88,12 +91,112 @@ void emit(vm::Host& host, const Value& list) {
     }
 }
 
+/// Members of a table as the engine gives them; loop thread.
+std::vector<std::string> texts(const Map& map, const char* key) {
+    std::vector<std::string> result;
+    const Value* value = map.find(key);
+    const List* list = value ? value->get<List>() : nullptr;
+    for (const Value& item : list ? *list : List{})
+        if (const auto* text = item.get<std::string>())
+            result.push_back(*text);
+    return result;
+}
+
 OutboxPtr outbox_of(lua_State* L) {
-    lua_getfield(L, LUA_REGISTRYINDEX, outbox_type);
+    lua_getfield(L, LUA_REGISTRYINDEX, outbox_key);
     auto* outbox = vm::get_shared<notify::Outbox>(L, lua_gettop(L), outbox_type);
     OutboxPtr found = outbox ? *outbox : nullptr;
     lua_pop(L, 1);
     return found;
+}
+
+} // namespace
+
+namespace {
+
+/// add{name, kind, format, url, timeout, attempts, required}: a channel of runbook.toml.
+int engine_add(lua_State* L) {
+    bool fine = false;
+    try {
+        const Value given = vm::to_value(L, 1);
+        const Map& map = *given.get<Map>();
+        notify::Channel channel;
+        channel.name = map.text("name");
+        channel.kind = map.text("kind");
+        channel.format = map.text("format");
+        if (const Value* url = map.find("url"))
+            channel.url = *url;
+        channel.timeout = std::chrono::milliseconds(
+            static_cast<std::int64_t>(map.number("timeout", 10) * 1000));
+        channel.retry.attempts = static_cast<int>(map.integer("attempts", 3));
+        channel.required = map.boolean("required");
+        if (OutboxPtr outbox = outbox_of(L))
+            outbox->add(channel);
+        fine = true;
+    } catch (const Error& error) {
+        vm::push_error(L, error);
+    }
+    return fine ? 0 : lua_error(L);
+}
+
+/// names(): every channel there is by now.
+int engine_names(lua_State* L) {
+    {
+        List names;
+        if (OutboxPtr outbox = outbox_of(L))
+            for (const std::string& name : outbox->channels())
+                names.push_back(name);
+        vm::push_value(L, names);
+    }
+    return 1;
+}
+
+/// deliver{to, text, title, level, key, run, step, data}: sends, and returns one entry for each
+/// channel; journals nothing, and raises for no failed delivery: the engine does what follows.
+int start_deliver(lua_State* L) {
+    int status = -1;
+    try {
+        const Value given = vm::to_value(L, 1);
+        const Map map = *given.get<Map>();
+        OutboxPtr outbox = outbox_of(L);
+        notify::Message message;
+        message.text = map.text("text");
+        message.title = map.text("title");
+        message.level = map.text("level", "info");
+        message.run = map.text("run");
+        message.step = map.text("step");
+        message.key = map.text("key");
+        if (const Value* data = map.find("data"))
+            if (const Map* members = data->get<Map>())
+                message.data = *members;
+        auto list = std::make_shared<List>();
+        auto operation = std::make_shared<vm::Operation>();
+        operation->name = "notify";
+        operation->work = [outbox, message, to = texts(map, "to"), list](Cancel& cancel) {
+            for (const std::string& channel : to) {
+                try {
+                    for (const auto& delivery : outbox->deliver({channel}, message, cancel))
+                        list->push_back(to_value(delivery));
+                } catch (const Error& error) {
+                    cancel.check("notify");
+                    list->push_back(Map{{"channel", channel},
+                                        {"delivered", false},
+                                        {"text", message.text},
+                                        {"kind", error.kind()},
+                                        {"error", redact(error.message())}});
+                }
+            }
+        };
+        operation->push = [list](lua_State* to) {
+            vm::push_value(to, *list);
+            return 1;
+        };
+        vm::Scheduler::of(L).park(L, operation);
+        status = 1;
+    } catch (const Error& error) {
+        vm::push_error(L, error);
+    }
+    return status >= 0 ? lua_yield(L, 1) : lua_error(L);
 }
 
 } // namespace
@@ -107,7 +210,17 @@ void register_notify(vm::State& state, vm::Registry& registry) {
     // The console is shown by whoever shows the event notify.sent: nothing is printed here.
     auto outbox = std::make_shared<notify::Outbox>([](const std::string&) {});
     vm::push_shared<notify::Outbox>(state.L(), outbox_type, outbox);
-    lua_setfield(state.L(), LUA_REGISTRYINDEX, outbox_type);
+    lua_setfield(state.L(), LUA_REGISTRYINDEX, outbox_key);
+
+    // what the engine posts through: says, updates, notices
+    lua_newtable(state.L());
+    lua_pushcfunction(state.L(), engine_add);
+    lua_setfield(state.L(), -2, "add");
+    lua_pushcfunction(state.L(), engine_names);
+    lua_setfield(state.L(), -2, "names");
+    vm::push_waiting_function(state.L(), start_deliver, 0);
+    lua_setfield(state.L(), -2, "deliver");
+    lua_setfield(state.L(), LUA_REGISTRYINDEX, "runbook.messages");
 
     bind::Area area(state, registry, "notify", "Messages to people, through channels.");
     area.def("send", "Sends a text. A message that cannot be delivered fails nothing, unless its "

@@ -32,6 +32,7 @@ struct Options {
     std::vector<std::pair<std::string, std::string>> parameters; ///< --NAME VALUE, as given
     std::string environment;          ///< --env, a section of runbook.toml
     std::string run_id;               ///< empty: made from date and random letters
+    std::string start;                ///< --start: T, instead of the header's
     std::vector<std::string> approve; ///< gates approved beforehand, as the initiator
     std::string journal;              ///< location; empty: the default
     bool dry_run = false;

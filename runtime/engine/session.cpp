@@ -246,8 +246,10 @@ void Session::load(bool complete_parameters) {
     folder = std::filesystem::path(options.file).parent_path().string();
     if (!folder.empty())
         folder += "/";
+    settings = config::load(folder);
     if (!options.environment.empty())
-        config = config::load(folder).parameters(options.environment);
+        config = settings.parameters(options.environment);
+    channels = add_channels(*this);
 
     push_engine_library(L, *this);
     lua_pushlstring(L, options.file.data(), options.file.size());

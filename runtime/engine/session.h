@@ -3,6 +3,7 @@
 // the journal's own worker.
 #pragma once
 
+#include "runtime/config/config.h"
 #include "runtime/engine/engine.h"
 #include "runtime/journal/journal.h"
 #include "runtime/vm/host.h"
@@ -65,6 +66,8 @@ struct Session {
     std::string source, folder;
     std::vector<std::pair<std::string, std::string>> modules; ///< path, text
     Map config; ///< parameter values of the environment
+    config::Config settings; ///< runbook.toml beside the playbook
+    Map channels;            ///< name = {required, problem}: where messages can go
 
     std::unique_ptr<journal::Journal> journal;
     std::shared_ptr<Worker> journal_worker;
@@ -88,6 +91,9 @@ struct Session {
 void push_engine_library(lua_State* L, Session& session);
 /// Puts `require` into the sandbox: modules beside the playbook, then the stdlib.
 void install_require(Session& session);
+/// Hands the channels of `session.settings` to the outbox; returns {name = {required, problem}}.
+/// Throws Error{`load`} with the line of runbook.toml.
+Map add_channels(Session& session);
 /// The registry's entries for the words of the language, from options.lua.
 void describe_words(Session& session, const Map& options);
 /// The OS user who runs this process.

@@ -68,6 +68,7 @@ int run_exec(const Context& context, const Arguments& arguments) {
     options.file = file;
     options.environment = arguments.text("env");
     options.run_id = arguments.text("run-id");
+    options.start = arguments.text("start");
     options.dry_run = arguments.has("dry-run");
     options.parameters = parameters_of(context, *find_command("exec"), file, arguments.rest);
     engine::Engine engine(context.register_bindings, shown);

@@ -48,6 +48,7 @@ function program.findings()
         host.duration_text(worst), host.duration_text(back), t.window.max))
     end
   end
+  program.check_channels(add)
   -- a toggle that does not end as it was found: what the first step that uses it changes
   local found_as, left = {}, {}
   for _, item in ipairs(track) do

@@ -4,14 +4,17 @@ local function file(name, ...) return host.chunk("runtime/engine/load/" .. name 
 file("prelude", host)
 local options = file "options"
 local language = file("language", host, options, file("params", host))
-for _, name in ipairs { "playbook", "step", "checkpoint", "people", "expect" } do file("words/" .. name, language) end
+language.dates = file("dates", host)
+for _, name in ipairs { "playbook", "step", "checkpoint", "people", "expect", "time" } do file("words/" .. name, language) end
 
 local program = {
   options = options,
   words = language.words, track = language.track, names = language.names, header = function() return language.header end,
+  dates = language.dates, notices = language.notices, list_of = language.list_of, template = language.template, language = language,
   classes = { Verdict = language.Verdict, Action = language.Action, Way = language.Way }, is = language.is, label = language.label,
 }
 setmetatable(program, { __index = function(_, key)
   if key == "parameters" then return language.header and language.header.parameters or {} end
 end })
+file("channels", host, program)
 return file("complete", host, program)

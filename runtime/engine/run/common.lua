@@ -5,7 +5,11 @@ local host, program = engine.host, engine.program
 local label = program.label
 local M = {}
 
-function M.journal(event, item, data) return host.append(event, item and item.name or "", data or {}) end
+function M.journal(event, item, data)
+  data = data or {}
+  engine.time.saw(event, item, data)
+  return host.append(event, item and item.name or "", data)
+end
 
 -- Whether the step may change something: rule 2.
 function M.has_way_back(item)
@@ -69,22 +73,8 @@ function M.delay_after(retry, attempt, kind, first)
   return delay
 end
 
-local function template(text, item)
-  return (text:gsub("{([%w_.]+)}", function(path)
-    local value = { result = item.result, elapsed = item.elapsed }
-    for key in path:gmatch "[^.]+" do
-      value = type(value) == "table" and value[key] or nil
-      if value == nil then return "{" .. path .. "}" end
-    end
-    if type(value) == "number" and path:find "bytes$" then return host.bytes_text(value) end
-    if type(value) == "number" and value % 1 == 0 then return host.grouped(value) end
-    return tostring(value)
-  end))
-end
-
-function M.announce(item)
-  if item.t.says then M.journal("notify.sent", item, { channel = "console", text = template(item.t.says, item) }) end
-end
+-- Says what the item says when it is done; an outcome where a required channel did not take it.
+function M.announce(item) return engine.says.done(item) end
 
 -- A line of detail for the view: {detail} of the result, or what it says.
 function M.detail(item)

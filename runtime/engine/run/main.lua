@@ -202,6 +202,7 @@ function M.main(history, mode, way)
   local past = restore(history)
   -- Its end is journaled, and the process died before the run's record said so.
   if past.ended and mode == "resume" then return past.ended.exit, past.ended.outcome end
+  engine.time.begin(history)
   if past.rolled_back then
     if mode == "rollback" then host.raise_usage("the run was rolled back already") end
     local changed = past.touched or touched()

@@ -40,7 +40,7 @@ end
 function M.finish(item, result, started)
   item.result, item.status, item.elapsed = result, "finished", host.monotonic() - started
   journal("step.finished", item, { kind = item.kind, elapsed_s = item.elapsed, result = result, detail = common.detail(item) })
-  common.announce(item)
+  return common.announce(item)
 end
 
 -- What a failed step leads to.

@@ -19,6 +19,7 @@ words.playbook = two_part("playbook", function(_, name, t)
   for i, lock in ipairs(type(t.lock) == "table" and t.lock or { t.lock }) do
     if type(lock) ~= "string" or lock == "" then fail(3, ("%s: option 'lock': item %d: a name expected, got %s"):format(who, i, lock == "" and "an empty one" or host.type_word(lock))) end
   end
+  language.check_times(who, t)
   local file, line = host.where()
   local header = { name = name, t = t, file = file, line = line }
   language.header = header

@@ -1,0 +1,67 @@
+-- What accompanies a run in time: T, the window's clock, and the moments at which messages, goals and notices are due. Hooks:
+-- begin (after the journal was read), saw (before each event is journaled). Decides nothing about the run.
+local engine = ...
+local host, program = engine.host, engine.program
+local M = {}
+
+local opened, closed -- monotonic
+function M.window_opened() return opened end
+function M.window_closed() return closed end
+
+-- T: the header's `start` or --start, fixed in the journal by the first process; without one the beginning of the run.
+local function fix_start(history)
+  for _, event in ipairs(history) do
+    if event.event == "start.set" then M.T = host.parse_time(event.data.at) end
+  end
+  if M.T then return end
+  local text = host.given().start
+  if text == "" then text = program.header().t.start end
+  if not text then
+    M.T = history[1] and history[1].at or host.now()
+    return
+  end
+  M.T = program.dates.instant((program.dates.parse(text)), 0, host.now())
+  host.append("start.set", "", { at = host.iso(M.T), text = text, why = ("%s (%s)"):format(host.iso(M.T), text) })
+end
+
+local function follow_window(event, item)
+  local window = program.header().t.window
+  if not window or not item then return end
+  if event == "step.started" and item.name == window.from then opened = opened or host.monotonic() end
+  if (event == "step.finished" or event == "checkpoint.judged") and item.name == window.to then closed = host.monotonic() end
+end
+
+function M.begin(history)
+  fix_start(history)
+  local before = host.now() - host.monotonic()
+  for _, event in ipairs(history) do
+    local window = program.header().t.window
+    if window and event.step == window.from and event.event == "step.started" then opened = opened or event.at - before end
+    if window and event.step == window.to and event.event == "step.finished" then closed = event.at - before end
+  end
+  engine.outbox.restore(history)
+  engine.says.restore(history)
+  engine.notices.restore(history)
+  engine.notices.begin()
+  engine.updates.begin(history)
+  engine.says.catch_up()
+end
+
+-- Told of every event that an item or the run journals, before it is.
+function M.saw(event, item, data)
+  follow_window(event, item)
+  engine.updates.saw(event, item, data)
+  if event == "run.finished" then
+    if opened and not data.window_s then data.window_s = (closed or host.monotonic()) - opened end -- it opened in an earlier process
+    engine.notices.stop()
+    engine.goals.judge_all(data.outcome, data)
+    engine.updates.finish(data.outcome, data.why)
+    engine.outbox.drain()
+  elseif event == "run.held" then
+    engine.notices.stop()
+    engine.updates.finish(data.outcome, data.why)
+    engine.outbox.drain()
+  end
+end
+
+return M
