@@ -126,8 +126,8 @@ int engine_add(lua_State* L) {
         channel.format = map.text("format");
         if (const Value* url = map.find("url"))
             channel.url = *url;
-        channel.timeout = std::chrono::milliseconds(
-            static_cast<std::int64_t>(map.number("timeout", 10) * 1000));
+        channel.timeout =
+            std::chrono::milliseconds(static_cast<std::int64_t>(map.number("timeout", 10) * 1000));
         channel.retry.attempts = static_cast<int>(map.integer("attempts", 3));
         channel.required = map.boolean("required");
         if (OutboxPtr outbox = outbox_of(L))

@@ -782,12 +782,15 @@ function copy.discard(target) end
 
 ---@class playbook.options
 ---@field ask? table within, otherwise: how long a question waits and what then happens
+---@field goals? any[] targets that the report compares with what was reached
 ---@field lock? strings names that no other run of the journal may hold meanwhile; a parameter's name stands for its value
 ---@field needs? table what may be touched: shell, http, files
 ---@field params? table parameters; each is a command-line option
 ---@field roles? table role = title
 ---@field rollback? table within: time budget; ways: names
+---@field start? string T, the date that others count from: Thursday 07:00 Europe/Berlin, or ISO 8601; --start replaces it
 ---@field summary? string one line: what it is for
+---@field updates? table who is told how it goes, and how often
 ---@field window? table from, to, target, max: the time traffic is closed
 
 ---The header: what it is for, its parameters, and what it may touch. Returns the parameters.
@@ -861,6 +864,29 @@ function gate(name, options) end
 ---@param name string shown to people; unique in the file
 ---@param options checklist.options what it is and does
 function checklist(name, options) end
+
+---@class notice.options
+---@field after? string|number how long after T
+---@field at? string when: T-7d, or a date
+---@field owner? string role that is responsible
+---@field template? string file with the text
+---@field text? string what is said; {start}, {playbook}, {summary} are filled in
+---@field to? strings channels
+
+---An announcement on a date, to channels of runbook.toml.
+---@param name string shown to people; unique in the file
+---@param options notice.options what it is and does
+function notice(name, options) end
+
+---@class history.options
+---@field env? string environment of the runs
+---@field rollback? boolean a whole rollback must have been run too
+---@field source? string any: a run of another version of the playbook counts too
+---@field within? string|number how long ago they may have begun
+
+---Facts from earlier runs of the same playbook: history.rehearsed{env, within, rollback}, history.rolled_back{env, within, below}, both for a probe; history.last{env} in a function that runs later.
+---@param options history.options what it is and does
+function history(options) end
 
 ---@class toggle.options
 ---@field off? function switches off

@@ -71,8 +71,8 @@ Counts read_header(Bytes& bytes) {
     counts.times = bytes.number(4);
     counts.types = bytes.number(4);
     counts.letters = bytes.number(4);
-    for (const std::int64_t one : {counts.utc, counts.standard, counts.leaps, counts.times,
-                                   counts.types, counts.letters})
+    for (const std::int64_t one :
+         {counts.utc, counts.standard, counts.leaps, counts.times, counts.types, counts.letters})
         if (one < 0 || one > 1'000'000)
             bytes.broken();
     return counts;
@@ -152,12 +152,9 @@ Civil civil_of(std::int64_t seconds) {
     }
     const std::chrono::sys_days date{std::chrono::days(days)};
     const std::chrono::year_month_day parts(date);
-    return {static_cast<int>(parts.year()),
-            static_cast<unsigned>(parts.month()),
-            static_cast<unsigned>(parts.day()),
-            static_cast<unsigned>(rest / 3600),
-            static_cast<unsigned>(rest / 60 % 60),
-            static_cast<unsigned>(rest % 60),
+    return {static_cast<int>(parts.year()),         static_cast<unsigned>(parts.month()),
+            static_cast<unsigned>(parts.day()),     static_cast<unsigned>(rest / 3600),
+            static_cast<unsigned>(rest / 60 % 60),  static_cast<unsigned>(rest % 60),
             std::chrono::weekday(date).c_encoding()};
 }
 
@@ -187,10 +184,9 @@ Zone Zone::find(const std::string& name, const std::string& folder) {
         throw Error("usage", fmt::format("time zone '{}': there is no {}", name, root),
                     "install the package tzdata, or write the time in UTC");
     }
-    throw Error(
-        "usage",
-        fmt::format("no time zone '{}'{}", name, text::did_you_mean(name, names_in(root))),
-        "zones are named as in tzdata: Europe/Berlin, America/New_York, UTC");
+    throw Error("usage",
+                fmt::format("no time zone '{}'{}", name, text::did_you_mean(name, names_in(root))),
+                "zones are named as in tzdata: Europe/Berlin, America/New_York, UTC");
 }
 
 Zone Zone::parse(const std::string& content, const std::string& name) {
@@ -272,10 +268,10 @@ std::int64_t Zone::changes_at(const Rule& rule, std::int64_t year) const {
     const std::int64_t first = seconds_of({year, static_cast<unsigned>(rule.month), 1});
     const auto weekday = static_cast<int>(civil_of(first).weekday);
     std::int64_t day = (rule.day - weekday + 7) % 7 + (rule.week - 1) * 7LL;
-    const auto last = static_cast<unsigned>(
-        (std::chrono::year(static_cast<int>(year)) /
-         std::chrono::month(static_cast<unsigned>(rule.month)) / std::chrono::last)
-            .day());
+    const auto last = static_cast<unsigned>((std::chrono::year(static_cast<int>(year)) /
+                                             std::chrono::month(static_cast<unsigned>(rule.month)) /
+                                             std::chrono::last)
+                                                .day());
     if (day >= static_cast<std::int64_t>(last))
         day -= 7;
     return first + day * day_s + rule.time;
@@ -292,9 +288,9 @@ std::int64_t Zone::offset_at(std::int64_t instant) const {
                                           : instant >= begins || instant < ends;
         return summer ? summer_ : standard_;
     }
-    auto after = std::upper_bound(
-        changes_.begin(), changes_.end(), instant,
-        [](std::int64_t at, const Change& change) { return at < change.at; });
+    auto after =
+        std::upper_bound(changes_.begin(), changes_.end(), instant,
+                         [](std::int64_t at, const Change& change) { return at < change.at; });
     return after == changes_.begin() ? first_ : std::prev(after)->offset;
 }
 

@@ -41,8 +41,9 @@ const std::vector<Command>& table() {
            Complete::name},
           {"dry-run", "", "only look: nothing is changed"},
           {"run-id", "ID", "name of the run instead of date and letters"},
-          {"start", "DATE", "T, which notices and other dates count from: \"Thursday 07:00 "
-                            "Europe/Berlin\""},
+          {"start", "DATE",
+           "T, which notices and other dates count from: \"Thursday 07:00 "
+           "Europe/Berlin\""},
           approve,
           detach,
           output,

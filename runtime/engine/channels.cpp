@@ -20,9 +20,10 @@ const std::vector<std::string> keys = {"attempts", "required", "timeout", "url"}
 Map channel_map(const config::Channel& channel, const config::Config& config,
                 const std::string& folder, std::string& problem) {
     const auto refuse = [&](const std::string& message, const std::string& hint = {}) {
-        throw Error("load", fmt::format("{}:{}: channels.{}: {}", config.file, channel.line,
-                                        channel.name, message),
-                    hint);
+        throw Error(
+            "load",
+            fmt::format("{}:{}: channels.{}: {}", config.file, channel.line, channel.name, message),
+            hint);
     };
     if (std::find(types.begin(), types.end(), channel.type) == types.end())
         refuse(fmt::format("unknown type '{}'{}", channel.type,

@@ -58,6 +58,20 @@ const std::vector<Word>& words() {
          "checklist",
          {name},
          "checklist \"ready\" { probe(\"one is one\", function() return 1 == 1 end) }"},
+        {"notice",
+         "An announcement on a date, to channels of runbook.toml.",
+         "notice",
+         {name},
+         "notice \"a day ahead\" { at = \"T-1d\", to = \"console\", text = \"{playbook} at "
+         "{start}\" }"},
+        {"history",
+         "Facts from earlier runs of the same playbook: history.rehearsed{env, within, rollback}, "
+         "history.rolled_back{env, within, below}, both for a probe; history.last{env} in a "
+         "function that runs later.",
+         "history_rehearsed",
+         {},
+         "checklist \"ready\" { probe(\"rehearsed\", history.rehearsed { env = \"staging\", "
+         "within = \"14d\" }) }"},
         {"toggle",
          "A temporary state: on and off are each other's undo, state is the observe.",
          "toggle",

@@ -163,11 +163,10 @@ void link_run(Session& session) {
 void push_history(lua_State* L, const std::vector<journal::Event>& events) {
     lua_createtable(L, static_cast<int>(events.size()), 0);
     for (std::size_t i = 0; i < events.size(); ++i) {
-        vm::push_value(
-            L, Map{{"event", events[i].event},
-                   {"step", events[i].step},
-                   {"at", static_cast<double>(events[i].micros) / 1e6},
-                   {"data", events[i].data}});
+        vm::push_value(L, Map{{"event", events[i].event},
+                              {"step", events[i].step},
+                              {"at", static_cast<double>(events[i].micros) / 1e6},
+                              {"data", events[i].data}});
         lua_rawseti(L, -2, static_cast<int>(i + 1));
     }
 }

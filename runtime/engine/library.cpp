@@ -1,12 +1,11 @@
 // The C++ half of the host library that the engine's Lua files get: journal, people, values, time.
 // Loop thread.
-#include "runtime/base/digest.h"
+#include "runtime/engine/library.h"
 #include "runtime/base/json.h"
 #include "runtime/base/redact.h"
 #include "runtime/base/text.h"
 #include "runtime/base/time.h"
 #include "runtime/base/worker.h"
-#include "runtime/base/zone.h"
 #include "runtime/engine/session.h"
 #include "runtime/engine/terminal.h"
 #include "runtime/view/view.h"
@@ -18,7 +17,6 @@
 #include <fmt/format.h>
 
 #include <cstdlib>
-#include <filesystem>
 #include <fstream>
 #include <random>
 #include <sys/stat.h>
@@ -28,6 +26,8 @@ namespace runbook::engine {
 namespace {
 
 const char session_key = 0;
+
+} // namespace
 
 Session& session_of(lua_State* L) {
     lua_pushlightuserdata(L, const_cast<char*>(&session_key));
@@ -43,24 +43,33 @@ std::string text_at(lua_State* L, int index) {
     return text ? std::string(text, size) : std::string();
 }
 
-/// Runs `fn`; what it throws becomes the error table, raised after every C++ owner is gone.
-template <class Fn>
-int guarded(lua_State* L, Fn fn) {
-    int results = -1;
-    try {
-        results = fn();
-    } catch (const Error& error) {
-        vm::push_error(L, error);
-    } catch (const std::exception& error) {
-        vm::push_error(L, Error("internal", error.what()));
-    }
-    return results >= 0 ? results : lua_error(L);
-}
-
 int push_text(lua_State* L, const std::string& text) {
     lua_pushlstring(L, text.data(), text.size());
     return 1;
 }
+
+int park_on_journal(lua_State* L, std::function<void(Cancel&)> work,
+                    std::function<int(lua_State*)> push) {
+    int parked = -1;
+    {
+        Session& session = session_of(L);
+        auto operation = std::make_shared<vm::Operation>();
+        operation->name = "journal";
+        operation->on = session.journal_worker;
+        operation->steadfast = true;
+        operation->work = std::move(work);
+        operation->push = std::move(push);
+        try {
+            vm::Scheduler::of(L).park(L, operation);
+            parked = 1;
+        } catch (const Error& error) {
+            vm::push_error(L, error);
+        }
+    }
+    return parked;
+}
+
+namespace {
 
 int host_raise(lua_State* L) {
     return guarded(L, [L]() -> int {
@@ -276,89 +285,6 @@ int host_parse_time(lua_State* L) {
     lua_pushnumber(L, static_cast<double>(timestamp->micros) / 1e6);
     return 1;
 }
-/// instant({year, month, day, hour, minute, second}, zone): seconds since the epoch; nil where the
-/// day is in no calendar. Raises for a zone that is not there.
-int host_instant(lua_State* L) {
-    return guarded(L, [L] {
-        const Value given = vm::to_value(L, 1);
-        const Map& map = *given.get<Map>();
-        const auto part = [&map](const char* name) {
-            return static_cast<unsigned>(map.integer(name));
-        };
-        const time::Civil civil{map.integer("year"), part("month"),  part("day"),
-                                part("hour"),        part("minute"), part("second")};
-        const time::Zone zone = time::Zone::find(text_at(L, 2));
-        if (!time::exists(civil))
-            return 0;
-        lua_pushnumber(L, static_cast<double>(zone.instant_of(civil)));
-        return 1;
-    });
-}
-
-/// calendar(instant, zone): what a clock there shows, with weekday (0 is Sunday).
-int host_calendar(lua_State* L) {
-    return guarded(L, [L] {
-        const auto instant = static_cast<std::int64_t>(lua_tonumber(L, 1));
-        const time::Zone zone = time::Zone::find(text_at(L, 2));
-        const time::Civil civil = time::civil_of(instant + zone.offset_at(instant));
-        vm::push_value(L, Map{{"year", civil.year},
-                              {"month", civil.month},
-                              {"day", civil.day},
-                              {"hour", civil.hour},
-                              {"minute", civil.minute},
-                              {"second", civil.second},
-                              {"weekday", civil.weekday}});
-        return 1;
-    });
-}
-
-/// read_beside(path): the text of a file beside the playbook; nil where there is none.
-int host_read_beside(lua_State* L) {
-    return guarded(L, [L] {
-        const Session& session = session_of(L);
-        const std::string path = text_at(L, 1);
-        std::error_code ignored;
-        if (path.empty() || path.front() == '/' || path.find("..") != std::string::npos ||
-            !std::filesystem::is_regular_file(session.folder + path, ignored))
-            return 0;
-        return push_text(L, Session::read_file(session.folder + path));
-    });
-}
-
-/// source_sha256(): of the playbook that runs.
-int host_source_sha256(lua_State* L) {
-    return guarded(L, [L] { return push_text(L, digest::sha256_hex(session_of(L).source)); });
-}
-
-/// settings_file(): the path of runbook.toml, nil where there is none.
-int host_settings_file(lua_State* L) {
-    return guarded(L, [L] {
-        const std::string& file = session_of(L).settings.file;
-        return file.empty() ? 0 : push_text(L, file);
-    });
-}
-
-/// channels(): {name = {required, problem}} of runbook.toml, and console.
-int host_channels(lua_State* L) {
-    return guarded(L, [L] {
-        Session& session = session_of(L);
-        Map known = session.channels;
-        lua_getfield(L, LUA_REGISTRYINDEX, "runbook.messages");
-        if (lua_istable(L, -1)) { // those that the playbook itself declared by now
-            lua_getfield(L, -1, "names");
-            lua_call(L, 0, 1);
-            const Value names = vm::to_value(L, -1);
-            lua_pop(L, 1);
-            for (const Value& name : *names.get<List>())
-                if (!known.contains(*name.get<std::string>()))
-                    known.set(*name.get<std::string>(), Map{{"required", false}});
-        }
-        lua_pop(L, 1);
-        vm::push_value(L, known);
-        return 1;
-    });
-}
-
 int host_user(lua_State* L) {
     return guarded(L, [L] { return push_text(L, current_user()); });
 }
@@ -376,29 +302,6 @@ int host_reset_interrupt(lua_State* L) {
 int host_last_request(lua_State* L) {
     lua_pushnumber(L, static_cast<lua_Number>(session_of(L).last_request));
     return 1;
-}
-
-/// Parks on work in the journal's thread; steadfast, because a cancelled run must still be able to
-/// say so.
-int park_on_journal(lua_State* L, std::function<void(Cancel&)> work,
-                    std::function<int(lua_State*)> push) {
-    int parked = -1;
-    {
-        Session& session = session_of(L);
-        auto operation = std::make_shared<vm::Operation>();
-        operation->name = "journal";
-        operation->on = session.journal_worker;
-        operation->steadfast = true;
-        operation->work = std::move(work);
-        operation->push = std::move(push);
-        try {
-            vm::Scheduler::of(L).park(L, operation);
-            parked = 1;
-        } catch (const Error& error) {
-            vm::push_error(L, error);
-        }
-    }
-    return parked;
 }
 
 /// append(event, step, data): journals what is pending and then the event, synced; shows both.
@@ -455,46 +358,6 @@ int start_requests(lua_State* L) {
                                        {"by", request.by}});
                 }
                 vm::push_value(to, list);
-                return 1;
-            });
-    }
-    return status >= 0 ? lua_yield(L, 1) : lua_error(L);
-}
-
-/// earlier_runs(playbook, since): the runs of that playbook that began at or after `since` (seconds
-/// since the epoch), newest first, each {run, started, state, outcome, env, sha256, events}: what is
-/// known of its rollback and its goals. The run that asks is left out.
-int start_earlier_runs(lua_State* L) {
-    int status = -1;
-    {
-        Session* self = &session_of(L);
-        auto found = std::make_shared<List>();
-        const std::string playbook = text_at(L, 1);
-        const auto since = static_cast<std::int64_t>(lua_tonumber(L, 2) * 1e6);
-        status = park_on_journal(
-            L,
-            [self, found, playbook, since](Cancel&) {
-                for (const journal::RunRecord& run : self->journal->runs(10'000)) {
-                    if (run.playbook != playbook || run.run == self->run || run.started < since)
-                        continue;
-                    Map one{{"run", run.run},
-                            {"started", static_cast<double>(run.started) / 1e6},
-                            {"finished", run.state == journal::RunState::finished},
-                            {"outcome", run.outcome}};
-                    List events;
-                    for (const journal::Event& event : self->journal->events(run.run)) {
-                        if (event.event == "run.started")
-                            one.set("env", event.data.text("env"))
-                                .set("sha256", event.data.text("sha256"));
-                        else if (event.event.starts_with("rollback.") ||
-                                 event.event == "goal.judged" || event.event == "run.finished")
-                            events.push_back(Map{{"event", event.event}, {"data", event.data}});
-                    }
-                    found->push_back(one.set("events", events));
-                }
-            },
-            [found](lua_State* to) {
-                vm::push_value(to, *found);
                 return 1;
             });
     }
@@ -580,12 +443,6 @@ void push_engine_library(lua_State* L, Session& session) {
                                          {"now", host_now},
                                          {"iso", host_iso},
                                          {"parse_time", host_parse_time},
-                                         {"instant", host_instant},
-                                         {"calendar", host_calendar},
-                                         {"channels", host_channels},
-                                         {"read_beside", host_read_beside},
-                                         {"settings_file", host_settings_file},
-                                         {"source_sha256", host_source_sha256},
                                          {"user", host_user},
                                          {"run_id", host_run_id},
                                          {"interrupted", host_interrupted},
@@ -599,18 +456,14 @@ void push_engine_library(lua_State* L, Session& session) {
                                          {nullptr, nullptr}};
     luaL_register(L, nullptr, functions);
     static const luaL_Reg waiting[] = {
-        {"append", start_append},
-        {"requests", start_requests},
-        {"read_line", start_read_line},
-        {"earlier_runs", start_earlier_runs}};
+        {"append", start_append}, {"requests", start_requests}, {"read_line", start_read_line}};
     for (const luaL_Reg& entry : waiting) {
         vm::push_waiting_function(L, entry.func, 0);
         lua_setfield(L, -2, entry.name);
     }
     lua_getfield(L, LUA_REGISTRYINDEX, "runbook.make_database"); // set by the db binding
     lua_setfield(L, -2, "make_database");
-    lua_getfield(L, LUA_REGISTRYINDEX, "runbook.messages"); // set by the notify binding
-    lua_setfield(L, -2, "outbox");
+    add_time_library(L);
     lua_getfield(L, LUA_REGISTRYINDEX, "runbook.sandbox");
     lua_pushliteral(L, "db");
     lua_rawget(L, -2);

@@ -65,7 +65,7 @@ struct Session {
     bool loading = true, complete = true;
     std::string source, folder;
     std::vector<std::pair<std::string, std::string>> modules; ///< path, text
-    Map config; ///< parameter values of the environment
+    Map config;              ///< parameter values of the environment
     config::Config settings; ///< runbook.toml beside the playbook
     Map channels;            ///< name = {required, problem}: where messages can go
 

@@ -1,0 +1,37 @@
+// What the files of the host library share. Loop thread.
+#pragma once
+
+#include "runtime/engine/session.h"
+#include "runtime/vm/error_table.h"
+
+namespace runbook::engine {
+
+/// The session that `L` belongs to.
+Session& session_of(lua_State* L);
+std::string text_at(lua_State* L, int index);
+int push_text(lua_State* L, const std::string& text);
+
+/// Runs `fn`; what it throws becomes the error table, raised after every C++ owner is gone.
+template <class Fn>
+int guarded(lua_State* L, Fn fn) {
+    int results = -1;
+    try {
+        results = fn();
+    } catch (const Error& error) {
+        vm::push_error(L, error);
+    } catch (const std::exception& error) {
+        vm::push_error(L, Error("internal", error.what()));
+    }
+    return results >= 0 ? results : lua_error(L);
+}
+
+/// Parks on work in the journal's thread; steadfast, because a cancelled run must still be able to
+/// say so.
+int park_on_journal(lua_State* L, std::function<void(Cancel&)> work,
+                    std::function<int(lua_State*)> push);
+
+/// Adds to the library on top of the stack: dates, channels, files beside the playbook, earlier
+/// runs.
+void add_time_library(lua_State* L);
+
+} // namespace runbook::engine

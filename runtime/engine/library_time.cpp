@@ -1,0 +1,153 @@
+// The part of the host library that has to do with dates, messages and earlier runs. Loop thread.
+#include "runtime/base/digest.h"
+#include "runtime/base/zone.h"
+#include "runtime/engine/library.h"
+#include "runtime/vm/values.h"
+
+#include <filesystem>
+
+namespace runbook::engine {
+
+namespace {
+
+/// instant({year, month, day, hour, minute, second}, zone): seconds since the epoch; nil where the
+/// day is in no calendar. Raises for a zone that is not there.
+int host_instant(lua_State* L) {
+    return guarded(L, [L] {
+        const Value given = vm::to_value(L, 1);
+        const Map& map = *given.get<Map>();
+        const auto part = [&map](const char* name) {
+            return static_cast<unsigned>(map.integer(name));
+        };
+        const time::Civil civil{map.integer("year"), part("month"),  part("day"),
+                                part("hour"),        part("minute"), part("second")};
+        const time::Zone zone = time::Zone::find(text_at(L, 2));
+        if (!time::exists(civil))
+            return 0;
+        lua_pushnumber(L, static_cast<double>(zone.instant_of(civil)));
+        return 1;
+    });
+}
+
+/// calendar(instant, zone): what a clock there shows, with weekday (0 is Sunday).
+int host_calendar(lua_State* L) {
+    return guarded(L, [L] {
+        const auto instant = static_cast<std::int64_t>(lua_tonumber(L, 1));
+        const time::Zone zone = time::Zone::find(text_at(L, 2));
+        const time::Civil civil = time::civil_of(instant + zone.offset_at(instant));
+        vm::push_value(L, Map{{"year", civil.year},
+                              {"month", civil.month},
+                              {"day", civil.day},
+                              {"hour", civil.hour},
+                              {"minute", civil.minute},
+                              {"second", civil.second},
+                              {"weekday", civil.weekday}});
+        return 1;
+    });
+}
+
+/// read_beside(path): the text of a file beside the playbook; nil where there is none.
+int host_read_beside(lua_State* L) {
+    return guarded(L, [L] {
+        const Session& session = session_of(L);
+        const std::string path = text_at(L, 1);
+        std::error_code ignored;
+        if (path.empty() || path.front() == '/' || path.find("..") != std::string::npos ||
+            !std::filesystem::is_regular_file(session.folder + path, ignored))
+            return 0;
+        return push_text(L, Session::read_file(session.folder + path));
+    });
+}
+
+/// source_sha256(): of the playbook that runs.
+int host_source_sha256(lua_State* L) {
+    return guarded(L, [L] { return push_text(L, digest::sha256_hex(session_of(L).source)); });
+}
+
+/// settings_file(): the path of runbook.toml, nil where there is none.
+int host_settings_file(lua_State* L) {
+    return guarded(L, [L] {
+        const std::string& file = session_of(L).settings.file;
+        return file.empty() ? 0 : push_text(L, file);
+    });
+}
+
+/// channels(): {name = {required, problem}} of runbook.toml, and console.
+int host_channels(lua_State* L) {
+    return guarded(L, [L] {
+        Session& session = session_of(L);
+        Map known = session.channels;
+        lua_getfield(L, LUA_REGISTRYINDEX, "runbook.messages");
+        if (lua_istable(L, -1)) { // those that the playbook itself declared by now
+            lua_getfield(L, -1, "names");
+            lua_call(L, 0, 1);
+            const Value names = vm::to_value(L, -1);
+            lua_pop(L, 1);
+            for (const Value& name : *names.get<List>())
+                if (!known.contains(*name.get<std::string>()))
+                    known.set(*name.get<std::string>(), Map{{"required", false}});
+        }
+        lua_pop(L, 1);
+        vm::push_value(L, known);
+        return 1;
+    });
+}
+
+/// earlier_runs(playbook, since): the runs of that playbook that began at or after `since` (seconds
+/// since the epoch), newest first, each {run, started, state, outcome, env, sha256, events}: what
+/// is known of its rollback and its goals. The run that asks is left out.
+int start_earlier_runs(lua_State* L) {
+    int status = -1;
+    {
+        Session* self = &session_of(L);
+        auto found = std::make_shared<List>();
+        const std::string playbook = text_at(L, 1);
+        const auto since = static_cast<std::int64_t>(lua_tonumber(L, 2) * 1e6);
+        status = park_on_journal(
+            L,
+            [self, found, playbook, since](Cancel&) {
+                for (const journal::RunRecord& run : self->journal->runs(10'000)) {
+                    if (run.playbook != playbook || run.run == self->run || run.started < since)
+                        continue;
+                    Map one{{"run", run.run},
+                            {"started", static_cast<double>(run.started) / 1e6},
+                            {"finished", run.state == journal::RunState::finished},
+                            {"outcome", run.outcome}};
+                    List events;
+                    for (const journal::Event& event : self->journal->events(run.run)) {
+                        if (event.event == "run.started")
+                            one.set("env", event.data.text("env"))
+                                .set("sha256", event.data.text("sha256"));
+                        else if (event.event.starts_with("rollback.") ||
+                                 event.event == "goal.judged" || event.event == "run.finished")
+                            events.push_back(Map{{"event", event.event}, {"data", event.data}});
+                    }
+                    found->push_back(one.set("events", events));
+                }
+            },
+            [found](lua_State* to) {
+                vm::push_value(to, *found);
+                return 1;
+            });
+    }
+    return status >= 0 ? lua_yield(L, 1) : lua_error(L);
+}
+
+} // namespace
+
+void add_time_library(lua_State* L) {
+    static const luaL_Reg functions[] = {{"instant", host_instant},
+                                         {"calendar", host_calendar},
+                                         {"channels", host_channels},
+                                         {"read_beside", host_read_beside},
+                                         {"settings_file", host_settings_file},
+                                         {"source_sha256", host_source_sha256},
+                                         {nullptr, nullptr}};
+    luaL_register(L, nullptr, functions);
+    vm::push_waiting_function(L, start_earlier_runs, 0);
+    lua_setfield(L, -2, "earlier_runs");
+    lua_getfield(L, LUA_REGISTRYINDEX, "runbook.messages"); // set by the notify binding
+    lua_setfield(L, -2, "outbox");
+}
+
+} // namespace runbook::engine
