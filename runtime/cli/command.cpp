@@ -5,8 +5,9 @@ namespace runbook::cli {
 
 namespace {
 
-constexpr Option journal{"journal", "FILE",
-                         "journal to use (default: $XDG_STATE_HOME/runbook/journal.db)",
+constexpr Option journal{"journal", "FILE|URL",
+                         "journal to use: a file, or postgres://… (default: $RUNBOOK_JOURNAL, "
+                         "else $XDG_STATE_HOME/runbook/journal.db)",
                          Complete::file};
 constexpr Option output{"output", "tty|plain|json",
                         "how to show events: tty (default on a terminal), plain lines, or json, "

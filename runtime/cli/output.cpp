@@ -110,6 +110,10 @@ std::string journal_location(const Arguments& arguments) {
 
 std::unique_ptr<journal::Journal> open_journal(const Arguments& arguments, bool read_only) {
     const std::string location = journal_location(arguments);
+    if (journal::Journal::is_remote(location)) {
+        auto reading = journal::Journal::open(location, true); // an answer makes no journal
+        return read_only ? std::move(reading) : journal::Journal::open(location, false);
+    }
     const std::string path = location.starts_with("sqlite:") ? location.substr(7) : location;
     std::error_code ignored;
     if (!std::filesystem::exists(path, ignored))

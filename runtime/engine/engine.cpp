@@ -187,10 +187,12 @@ struct Engine::Impl {
     std::unique_ptr<Session> described; ///< only for registry()
 
     void open_journal(Session& session) const {
-        session.journal_location = session.options.journal.empty()
-                                       ? journal::Journal::default_location()
-                                       : session.options.journal;
-        session.journal = journal::Journal::open(session.journal_location);
+        session.journal = journal::Journal::open(session.options.journal.empty()
+                                                     ? journal::Journal::default_location()
+                                                     : session.options.journal);
+        session.journal_location = session.journal->name();
+        if (const std::string warning = session.journal->warning(); !warning.empty())
+            session.host().log("warn", warning);
         session.journal_worker = std::make_shared<Worker>();
     }
 

@@ -323,7 +323,7 @@ void Session::heartbeat() {
                                 [this] { return beat_stop_; })) {
         try {
             if (!own)
-                own = journal::Journal::open(journal_location);
+                own = journal->again();
             own->renew(run, fence, lease_seconds);
         } catch (const std::exception&) {
             own.reset(); // the next append finds out by its fencing token

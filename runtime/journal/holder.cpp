@@ -3,10 +3,13 @@
 
 #include "runtime/base/text.h"
 
+#include <algorithm>
 #include <array>
 #include <fstream>
 #include <iterator>
 #include <optional>
+#include <sstream>
+#include <sys/stat.h>
 #include <unistd.h>
 
 namespace runbook::journal {
@@ -51,7 +54,7 @@ Holder this_process() {
     return {pid, start_of(pid).value_or(0), host_name(), boot_and_namespace()};
 }
 
-Life life_of(const Holder& holder) {
+Life life_of(const Holder& holder, bool one_machine) {
     if (holder.pid == 0)
         return Life::gone;
     if (holder.host != host_name())
@@ -60,9 +63,27 @@ Life life_of(const Holder& holder) {
     if (holder.boot != here) {
         const bool same_boot =
             text::split(holder.boot, ' ').front() == text::split(here, ' ').front();
-        return same_boot ? Life::unknown : Life::gone;
+        return same_boot || !one_machine ? Life::unknown : Life::gone;
     }
     return start_of(holder.pid) == holder.start ? Life::alive : Life::gone;
+}
+
+std::string who_locks(const std::vector<std::string>& paths) {
+    std::vector<std::string> files; // as /proc/locks ends its third field: the inode
+    for (const std::string& path : paths)
+        if (struct stat status{}; ::stat(path.c_str(), &status) == 0)
+            files.push_back(":" + std::to_string(status.st_ino));
+    for (const std::string& line : text::split(content("/proc/locks"), '\n')) {
+        std::istringstream words(line);
+        std::string number, type, mode, access, pid, file;
+        words >> number >> type >> mode >> access >> pid >> file;
+        const bool ours = std::any_of(files.begin(), files.end(),
+                                      [&](const std::string& end) { return file.ends_with(end); });
+        if (!ours || access != "WRITE" || pid == std::to_string(getpid()) || pid == "-1")
+            continue;
+        return "process " + pid + " (" + text::trim(content("/proc/" + pid + "/comm")) + ")";
+    }
+    return {};
 }
 
 } // namespace runbook::journal

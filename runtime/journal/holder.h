@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace runbook::journal {
 
@@ -19,7 +20,14 @@ struct Holder {
 Holder this_process();
 
 enum class Life { alive, gone, unknown };
-/// Unknown for another host, or another namespace of process ids on this one.
-Life life_of(const Holder& holder);
+/// Unknown for another host, or another namespace of process ids on this one. A holder of another
+/// boot is gone where all of them are on `one_machine`; else it may be another machine that bears
+/// the same name.
+Life life_of(const Holder& holder, bool one_machine);
+
+/// Who else on this machine has one of the files locked for writing, as "process 4711 (sqlite3)";
+/// empty where none is seen. Reads /proc/locks: opening a locked file and closing it again would
+/// drop this process's own locks on it.
+std::string who_locks(const std::vector<std::string>& paths);
 
 } // namespace runbook::journal

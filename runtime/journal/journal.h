@@ -65,11 +65,24 @@ class Journal {
   public:
     virtual ~Journal() = default;
 
-    /// Opens or creates. `location` is a path, or `sqlite:PATH`. `read_only` works on a read-only
-    /// folder. Throws Error{`journal`} with the path, the reason and what to do.
+    /// Opens or creates. `location` is a path, `sqlite:PATH`, or `postgres://…` (password from
+    /// there, RUNBOOK_JOURNAL_PASSWORD or ~/.pgpass). An older journal is brought up to date, a
+    /// newer one refused. `read_only` works on a read-only folder, or with SELECT alone. Throws
+    /// Error{`journal`} with the path or masked URL, the reason and what to do, and Error{`usage`}
+    /// for a URL that is none.
     static std::unique_ptr<Journal> open(const std::string& location, bool read_only = false);
-    /// $XDG_STATE_HOME/runbook/journal.db, or ~/.local/state/runbook/journal.db.
+    /// RUNBOOK_JOURNAL, else $XDG_STATE_HOME/runbook/journal.db, else
+    /// ~/.local/state/runbook/journal.db.
     static std::string default_location();
+    /// Whether `location` names a server rather than a file.
+    static bool is_remote(const std::string& location);
+
+    /// What people are shown: the absolute path, or the URL without password and options.
+    virtual const std::string& name() const = 0;
+    /// What weakens its promise (a server that does not sync); empty where nothing does.
+    virtual std::string warning() const = 0;
+    /// One more connection to the same journal, for another thread.
+    virtual std::unique_ptr<Journal> again() const = 0;
 
     /// `started` of 0 means now. Throws Error{`usage`} where the run id exists, or where another
     /// run has one of `record.locks`; run and locks are one transaction.

@@ -3,6 +3,7 @@
 
 #include "runtime/base/error.h"
 #include "runtime/base/time.h"
+#include "runtime/journal/migrations.h"
 
 #include <cerrno>
 #include <cstring>
@@ -19,40 +20,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int version = 1;
 constexpr int application = 0x52554E42; // "RUNB", in the file's header
-
-constexpr const char* tables = R"sql(
-CREATE TABLE schema_version (version INTEGER NOT NULL, applied INTEGER NOT NULL) STRICT;
-CREATE TABLE runs (
-  run TEXT PRIMARY KEY, playbook TEXT NOT NULL, file TEXT NOT NULL,
-  state TEXT NOT NULL CHECK (state IN ('running', 'held', 'finished')),
-  started INTEGER NOT NULL, updated INTEGER NOT NULL,
-  outcome TEXT NOT NULL, exit INTEGER NOT NULL, pinned TEXT NOT NULL,
-  seq INTEGER NOT NULL DEFAULT 0, head TEXT NOT NULL,
-  fence INTEGER NOT NULL DEFAULT 0, lease_until INTEGER NOT NULL DEFAULT 0,
-  owner_pid INTEGER NOT NULL DEFAULT 0, owner_start INTEGER NOT NULL DEFAULT 0,
-  owner_host TEXT NOT NULL DEFAULT '', owner_boot TEXT NOT NULL DEFAULT ''
-) STRICT;
-CREATE INDEX runs_by_start ON runs (started DESC);
-CREATE TABLE events (
-  run TEXT NOT NULL REFERENCES runs (run), seq INTEGER NOT NULL, micros INTEGER NOT NULL,
-  event TEXT NOT NULL, step TEXT NOT NULL, data TEXT NOT NULL, hash TEXT NOT NULL,
-  PRIMARY KEY (run, seq)
-) STRICT, WITHOUT ROWID;
-CREATE TRIGGER events_are_never_changed BEFORE UPDATE ON events
-  BEGIN SELECT RAISE(ABORT, 'events are append-only'); END;
-CREATE TRIGGER events_are_never_removed BEFORE DELETE ON events
-  BEGIN SELECT RAISE(ABORT, 'events are append-only'); END;
-CREATE TRIGGER runs_are_never_removed BEFORE DELETE ON runs
-  BEGIN SELECT RAISE(ABORT, 'runs are never removed'); END;
-CREATE TABLE requests (
-  id INTEGER PRIMARY KEY AUTOINCREMENT, run TEXT NOT NULL REFERENCES runs (run),
-  verb TEXT NOT NULL, subject TEXT NOT NULL, by TEXT NOT NULL,
-  micros INTEGER NOT NULL, data TEXT NOT NULL
-) STRICT;
-CREATE INDEX requests_by_run ON requests (run, id);
-)sql";
 
 constexpr const char* place_hint =
     "make it writable for this user, or point XDG_STATE_HOME elsewhere";
@@ -110,32 +78,40 @@ bool is_empty(Database& database) {
     return statement.integer(0) == 0;
 }
 
-void check_version(Database& database) {
+std::int64_t version_of(Database& database) {
+    Statement statement(database, "SELECT max(version) FROM schema_version");
+    statement.step();
+    return statement.integer(0);
+}
+
+/// The version of a journal; throws where the file is none, or of a version that is not known.
+std::int64_t check_version(Database& database) {
     if (database.pragma("application_id") != application)
         throw Error("journal",
                     "journal " + database.path() +
                         ": this SQLite database is not a journal of runbook",
                     "name another file");
-    Statement statement(database, "SELECT max(version) FROM schema_version");
-    statement.step();
-    if (statement.integer(0) > version)
-        throw Error(
-            "journal",
-            fmt::format("journal {}: written by a newer runbook (schema {}, this one knows {})",
-                        database.path(), statement.integer(0), version),
-            "use the newer runbook");
+    const std::int64_t found = version_of(database);
+    refuse_newer(database.path(), found);
+    return found;
 }
 
-void create_tables(Database& database) {
+/// Makes the tables, or brings an older journal up to date: all of it or nothing.
+void migrate(Database& database) {
     Transaction transaction(database);
-    if (!is_empty(database)) // another process was quicker
-        return;
-    database.execute(tables);
-    database.execute(fmt::format("PRAGMA application_id = {}", application).c_str());
-    Statement(database, "INSERT INTO schema_version VALUES (?, ?)")
-        .bind(std::int64_t{version})
-        .bind(time::now_micros())
-        .run();
+    const bool fresh = is_empty(database);
+    const std::int64_t found = fresh ? 0 : check_version(database); // another may have been quicker
+    for (const Migration& step : migrations()) {
+        if (step.version <= found)
+            continue;
+        database.execute(step.sqlite);
+        Statement(database, "INSERT INTO schema_version VALUES (?, ?)")
+            .bind(std::int64_t{step.version})
+            .bind(time::now_micros())
+            .run();
+    }
+    if (fresh)
+        database.execute(fmt::format("PRAGMA application_id = {}", application).c_str());
     transaction.commit();
 }
 
@@ -177,6 +153,15 @@ std::string as_uri(const std::string& path) {
 
 } // namespace
 
+void refuse_newer(const std::string& name, std::int64_t found) {
+    if (found > newest_version())
+        throw Error(
+            "journal",
+            fmt::format("journal {}: written by a newer runbook (schema {}, this one knows {})",
+                        name, found, newest_version()),
+            "use the newer runbook");
+}
+
 std::unique_ptr<Database> open_for_writing(const std::string& path) {
     if (fs::is_directory(path))
         throw Error("journal", "journal " + path + ": this is a folder", "name a file in it");
@@ -192,14 +177,12 @@ std::unique_ptr<Database> open_for_writing(const std::string& path) {
                     place_hint);
     auto database = std::make_unique<Database>(path, path, SQLITE_OPEN_READWRITE);
     database->execute("PRAGMA trusted_schema = OFF; PRAGMA foreign_keys = ON;");
-    const bool fresh = is_empty(*database);
-    if (!fresh)
-        check_version(
-            *database); // before anything is written into a file that may be another program's
+    // Looked at before anything is written into a file that may be another program's.
+    const std::int64_t found = is_empty(*database) ? 0 : check_version(*database);
     use_wal(*database);
     database->execute("PRAGMA synchronous = FULL");
-    if (fresh)
-        create_tables(*database);
+    if (found < newest_version())
+        migrate(*database);
     return database;
 }
 

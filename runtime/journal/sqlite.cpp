@@ -4,6 +4,7 @@
 #include "runtime/base/error.h"
 #include "runtime/base/failpoint.h"
 #include "runtime/base/redact.h"
+#include "runtime/journal/holder.h"
 
 #include <cerrno>
 #include <cstring>
@@ -54,12 +55,15 @@ Database::~Database() {
 std::string Database::reason(int code) const {
     const int problem = handle_ ? sqlite3_system_errno(handle_) : 0;
     const std::string system = problem ? std::strerror(problem) : "";
+    const bool locked = (code & 0xFF) == SQLITE_BUSY || (code & 0xFF) == SQLITE_LOCKED;
+    const std::string who = locked ? who_locks({path_, path_ + "-shm"}) : "";
     switch (code & 0xFF) {
     case SQLITE_FULL:
         return "the disk is full";
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
-        return "locked by another process for more than 10 s";
+        return "locked by " + (who.empty() ? std::string("another process") : who) +
+               " for more than 10 s";
     case SQLITE_READONLY:
         return "it is read-only";
     case SQLITE_CANTOPEN:
@@ -108,6 +112,18 @@ std::int64_t Database::changes() const {
     return sqlite3_changes(handle_);
 }
 
+void Database::add_clock(const char* name, std::int64_t (*clock)()) {
+    const int code = sqlite3_create_function_v2(
+        handle_, name, 0, SQLITE_UTF8, reinterpret_cast<void*>(clock),
+        [](sqlite3_context* context, int, sqlite3_value**) {
+            const auto now = reinterpret_cast<std::int64_t (*)()>(sqlite3_user_data(context));
+            sqlite3_result_int64(context, now());
+        },
+        nullptr, nullptr, nullptr);
+    if (code != SQLITE_OK)
+        fail(code);
+}
+
 Statement::Statement(Database& database, std::string_view sql) : database_(database) {
     const int code = sqlite3_prepare_v2(database.handle_, sql.data(), static_cast<int>(sql.size()),
                                         &statement_, nullptr);
@@ -137,6 +153,12 @@ bool Statement::step() {
     if (code != SQLITE_DONE)
         database_.fail(code);
     return false;
+}
+
+void Statement::reset() {
+    sqlite3_reset(statement_);
+    sqlite3_clear_bindings(statement_);
+    bound_ = 0;
 }
 
 std::string Statement::text(int column) const {

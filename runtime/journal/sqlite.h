@@ -31,6 +31,8 @@ class Statement {
         while (step()) {
         }
     }
+    /// Ready to be bound and stepped again.
+    void reset();
     std::string text(int column) const;
     std::int64_t integer(int column) const;
 
@@ -56,6 +58,8 @@ class Database {
     bool in_transaction() const;
     /// Rows changed by the last statement.
     std::int64_t changes() const;
+    /// Makes `clock` callable in SQL as `name()`.
+    void add_clock(const char* name, std::int64_t (*clock)());
     /// Throws the Error for SQLite's result `code`.
     [[noreturn]] void fail(int code);
     /// The words for the last error, without the path.

@@ -3,6 +3,7 @@
 #include "runtime/base/redact.h"
 #include "tests/unit/journal_support.h"
 
+#include <fmt/format.h>
 #include <fstream>
 
 using namespace journal_test;
@@ -12,8 +13,8 @@ using journal::RunState;
 namespace {
 
 /// Five events of run r1.
-std::unique_ptr<Journal> filled(const std::string& file) {
-    auto book = Journal::open(file);
+std::unique_ptr<Journal> filled(const Place& place) {
+    auto book = place.open();
     book->create(record());
     const auto fence = book->acquire("r1", 60);
     for (int i = 1; i <= 5; ++i)
@@ -21,14 +22,11 @@ std::unique_ptr<Journal> filled(const std::string& file) {
     return book;
 }
 
-constexpr const char* disarm =
-    "DROP TRIGGER events_are_never_changed; DROP TRIGGER events_are_never_removed;";
-
 } // namespace
 
 TEST_CASE("journal: events come back as they were written", "[journal]") {
-    Folder folder;
-    auto book = Journal::open("sqlite:" + folder.file());
+    const Place place(GENERATE(from_range(backends())));
+    auto book = place.open();
     book->create(record());
     const auto fence = book->acquire("r1", 60);
     const Map data{{"result", Map{{"total", Decimal{"12345678901234567890.10"}},
@@ -40,7 +38,7 @@ TEST_CASE("journal: events come back as they were written", "[journal]") {
     CHECK(first.seq == 1);
     CHECK(second.seq == 2);
     CHECK(first.hash.size() == 64);
-    const auto again = Journal::open(folder.file(), true)->events("r1");
+    const auto again = place.open(true)->events("r1");
     REQUIRE(again.size() == 2);
     CHECK(again[0].event == "step.finished");
     CHECK(again[0].step == "copy");
@@ -67,10 +65,10 @@ TEST_CASE("journal: an event as JSON", "[journal]") {
 }
 
 TEST_CASE("journal: a whole chain passes the audit", "[journal][audit]") {
-    Folder folder;
-    auto book = filled(folder.file());
+    const Place place(GENERATE(from_range(backends())));
+    auto book = filled(place);
     CHECK_FALSE(book->audit("r1"));
-    CHECK_FALSE(Journal::open(folder.file(), true)->audit("r1"));
+    CHECK_FALSE(place.open(true)->audit("r1"));
     book->finish("r1", RunState::finished, "succeeded", 0);
     CHECK_FALSE(book->audit("r1"));
 }
@@ -91,30 +89,44 @@ TEST_CASE("journal: the audit finds what was altered or removed", "[journal][aud
           3},
          {"UPDATE runs SET pinned = '{\"source\":\"other\"}'", 1},
          {"UPDATE runs SET file = '/tmp/other.lua'", 1}}));
-    Folder folder;
-    filled(folder.file());
-    tamper(folder.file(), disarm + sql);
+    const Place place(GENERATE(from_range(backends())));
+    filled(place);
+    place.tamper(sql);
     INFO(sql);
-    CHECK(Journal::open(folder.file())->audit("r1") == seq);
+    CHECK(place.open()->audit("r1") == seq);
 }
 
 TEST_CASE("journal: events are append-only for everybody who does not disarm it", "[journal]") {
-    Folder folder;
-    filled(folder.file());
-    sqlite3* handle = nullptr;
-    REQUIRE(sqlite3_open(folder.file().c_str(), &handle) == SQLITE_OK);
-    for (const char* sql : {"UPDATE events SET step = ''", "DELETE FROM events"}) {
-        CHECK(sqlite3_exec(handle, sql, nullptr, nullptr, nullptr) == SQLITE_CONSTRAINT);
-        CHECK(std::string(sqlite3_errmsg(handle)) == "events are append-only");
+    const Place place(GENERATE(from_range(backends())));
+    filled(place);
+    const std::vector<std::pair<std::string, std::string>> refused = {
+        {"UPDATE events SET step = ''", "events are append-only"},
+        {"DELETE FROM events", "events are append-only"},
+        {"DELETE FROM runs", "runs are never removed"}};
+    if (!place.is_file()) {
+        auto session = db::lab::open(db::Url::parse(place.location()), db::Access::admin);
+        db::lab::execute(*session, "SET search_path = runbook");
+        for (const auto& [sql, why] : refused)
+            CHECK(db::lab::error_of([&, &sql = sql] {
+                      db::lab::execute(*session, sql);
+                  }).message() == place.shown() + ": " + why + " (P0001)");
+        CHECK(db::lab::error_of([&] { db::lab::execute(*session, "TRUNCATE events"); }).message() ==
+              place.shown() + ": events are append-only (P0001)");
+        return;
     }
-    CHECK(sqlite3_exec(handle, "DELETE FROM runs", nullptr, nullptr, nullptr) == SQLITE_CONSTRAINT);
+    sqlite3* handle = nullptr;
+    REQUIRE(sqlite3_open(place.location().c_str(), &handle) == SQLITE_OK);
+    for (const auto& [sql, why] : refused) {
+        CHECK(sqlite3_exec(handle, sql.c_str(), nullptr, nullptr, nullptr) == SQLITE_CONSTRAINT);
+        CHECK(sqlite3_errmsg(handle) == why);
+    }
     sqlite3_close(handle);
 }
 
 TEST_CASE("journal: no secret is stored, only where it came from", "[journal][redact]") {
-    Folder folder;
+    const Place place(GENERATE(from_range(backends())));
     const SecretPtr secret = make_secret("s3cr3t/journal value", "env:TARGET_PASSWORD");
-    auto book = Journal::open(folder.file());
+    auto book = place.open();
     auto run = record();
     run.pinned =
         Map{{"target", "mysql://app:s3cr3t%2Fjournal%20value@db2/x"}, {"password", secret}};
@@ -133,8 +145,16 @@ TEST_CASE("journal: no secret is stored, only where it came from", "[journal][re
     const Value* kept = found->pinned.find("password");
     REQUIRE(kept->get<SecretPtr>());
     CHECK((*kept->get<SecretPtr>())->origin() == "env:TARGET_PASSWORD");
+    if (!place.is_file()) {
+        auto session = db::lab::open(db::Url::parse(place.location()), db::Access::admin);
+        for (const char* table : {"runs", "events", "requests"})
+            CHECK((db::lab::value(*session, fmt::format("SELECT count(*) FROM runbook.{0} t WHERE "
+                                                        "t::text LIKE '%s3cr3t%'",
+                                                        table)) == Value(std::int64_t{0})));
+        return;
+    }
     for (std::string name : {"", "-wal"}) {
-        std::ifstream file(folder.file() + name);
+        std::ifstream file(place.location() + name);
         const std::string raw{std::istreambuf_iterator<char>(file),
                               std::istreambuf_iterator<char>()};
         CHECK(raw.find("s3cr3t") == std::string::npos);
@@ -142,8 +162,8 @@ TEST_CASE("journal: no secret is stored, only where it came from", "[journal][re
 }
 
 TEST_CASE("journal: runs, newest first", "[journal]") {
-    Folder folder;
-    auto book = Journal::open(folder.file());
+    const Place place(GENERATE(from_range(backends())));
+    auto book = place.open();
     for (int i = 1; i <= 3; ++i) {
         auto run = record("r" + std::to_string(i));
         run.started = i * 1'000'000;
@@ -162,20 +182,20 @@ TEST_CASE("journal: runs, newest first", "[journal]") {
     CHECK(runs[1].file == "/srv/demo.lua");
     CHECK_FALSE(book->find("r9"));
     CHECK(failure([&] { book->create(record("r1")); }) ==
-          "usage: run r1 exists already in journal " + folder.file() +
+          "usage: run r1 exists already in journal " + place.shown() +
               " | name another one with --run-id, or go on with `runbook resume r1`");
     CHECK(failure([&] { book->acquire("r9", 1); }) ==
-          "usage: there is no run r9 in journal " + folder.file() + " | `runbook runs` lists them");
+          "usage: there is no run r9 in journal " + place.shown() + " | `runbook runs` lists them");
 }
 
 TEST_CASE("journal: requests of other terminals", "[journal]") {
-    Folder folder;
-    auto book = Journal::open(folder.file());
+    const Place place(GENERATE(from_range(backends())));
+    auto book = place.open();
     book->create(record());
     book->create(record("r2"));
     book->post({0, "r1", "approve", "go live", "anna", 0, Map{{"via", "tty"}}});
     book->post({0, "r2", "cancel", "", "ben", 0, {}});
-    Journal::open(folder.file())->post({0, "r1", "reject", "go live", "carl", 0, {}});
+    place.open()->post({0, "r1", "reject", "go live", "carl", 0, {}});
     const auto all = book->requests("r1", 0);
     REQUIRE(all.size() == 2);
     CHECK(all[0].verb == "approve");
@@ -188,5 +208,5 @@ TEST_CASE("journal: requests of other terminals", "[journal]") {
     CHECK(failure([&] {
               book->post({0, "r9", "cancel", "", "ben", 0, {}});
           }) ==
-          "usage: there is no run r9 in journal " + folder.file() + " | `runbook runs` lists them");
+          "usage: there is no run r9 in journal " + place.shown() + " | `runbook runs` lists them");
 }

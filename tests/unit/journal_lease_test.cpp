@@ -9,8 +9,8 @@ using journal::Journal;
 using journal::RunState;
 
 TEST_CASE("journal lease: an old token writes nothing", "[journal][lease]") {
-    Folder folder;
-    auto first = Journal::open(folder.file()), second = Journal::open(folder.file());
+    const Place place(GENERATE(from_range(backends())));
+    auto first = place.open(), second = place.open();
     first->create(record());
     const auto old_fence = first->acquire("r1", 60);
     first->append("r1", old_fence, "run.started", "", {});
@@ -38,16 +38,16 @@ TEST_CASE("journal lease: an old token writes nothing", "[journal][lease]") {
 
 TEST_CASE("journal lease: a living holder keeps it, a killed one loses it at once",
           "[journal][lease]") {
-    Folder folder;
-    Journal::open(folder.file())->create(record());
+    const Place place(GENERATE(from_range(backends())));
+    place.open()->create(record());
     Child child([&](int out) {
-        auto book = Journal::open(folder.file());
+        auto book = place.open();
         book->acquire("r1", 3600);
         (void)!::write(out, "+", 1);
     });
     char byte = 0;
     REQUIRE(child.read(byte));
-    auto book = Journal::open(folder.file());
+    auto book = place.open();
     const auto held = book->find("r1");
     CHECK(held->owner_alive);
     CHECK(held->owner_pid == child.pid());
@@ -67,44 +67,47 @@ TEST_CASE("journal lease: a living holder keeps it, a killed one loses it at onc
 
 TEST_CASE("journal lease: a process id that was used again is another process",
           "[journal][lease]") {
-    Folder folder;
-    auto book = Journal::open(folder.file());
+    const Place place(GENERATE(from_range(backends())));
+    auto book = place.open();
     book->create(record());
     Child child([&](int out) {
-        Journal::open(folder.file())->acquire("r1", 3600);
+        place.open()->acquire("r1", 3600);
         (void)!::write(out, "+", 1);
     });
     char byte = 0;
     REQUIRE(child.read(byte));
     CHECK(failure([&] { book->acquire("r1", 60); }).starts_with("journal.held: "));
-    tamper(folder.file(), "UPDATE runs SET owner_start = owner_start - 1");
+    place.tamper("UPDATE runs SET owner_start = owner_start - 1");
     CHECK(book->acquire("r1", 60) == 2);
 }
 
 TEST_CASE("journal lease: other hosts and namespaces are believed until the lease ends",
           "[journal][lease]") {
-    Folder folder;
-    auto book = Journal::open(folder.file());
+    const Place place(GENERATE(from_range(backends())));
+    auto book = place.open();
     book->create(record());
     book->acquire("r1", 3600);
-    tamper(folder.file(), "UPDATE runs SET owner_host = 'elsewhere', owner_pid = 4711");
+    place.tamper("UPDATE runs SET owner_host = 'elsewhere', owner_pid = 4711");
     CHECK(
         failure([&] {
             book->acquire("r1", 60);
         }).starts_with("journal.held: run r1 is held by process 4711 on elsewhere (lease until "));
-    tamper(folder.file(), "UPDATE runs SET lease_until = 1");
+    place.tamper("UPDATE runs SET lease_until = 1");
     CHECK_FALSE(book->find("r1")->owner_alive);
     CHECK(book->acquire("r1", 3600) == 2);
-    tamper(folder.file(),
-           "UPDATE runs SET owner_boot = substr(owner_boot, 1, 37) || 'pid:[1]', owner_pid = 4711");
+    place.tamper(
+        "UPDATE runs SET owner_boot = substr(owner_boot, 1, 37) || 'pid:[1]', owner_pid = 4711");
     CHECK(failure([&] { book->acquire("r1", 60); }).starts_with("journal.held: "));
-    tamper(folder.file(), "UPDATE runs SET owner_boot = 'an-earlier-boot pid:[1]'");
-    CHECK(book->acquire("r1", 60) == 3);
+    place.tamper("UPDATE runs SET owner_boot = 'an-earlier-boot pid:[1]'");
+    if (place.is_file())
+        CHECK(book->acquire("r1", 60) == 3);
+    else // it may be another machine that bears the same name
+        CHECK(failure([&] { book->acquire("r1", 60); }).starts_with("journal.held: "));
 }
 
 TEST_CASE("journal lease: taking a held run makes it a running one", "[journal][lease]") {
-    Folder folder;
-    auto book = Journal::open(folder.file());
+    const Place place(GENERATE(from_range(backends())));
+    auto book = place.open();
     book->create(record());
     auto fence = book->acquire("r1", 60);
     book->finish("r1", RunState::held, "held", 3);
@@ -118,10 +121,10 @@ TEST_CASE("journal lease: taking a held run makes it a running one", "[journal][
 }
 
 TEST_CASE("journal: what append returned survives kill -9", "[journal][durability]") {
-    Folder folder;
-    Journal::open(folder.file())->create(record());
+    const Place place(GENERATE(from_range(backends())));
+    place.open()->create(record());
     Child child([&](int out) {
-        auto book = Journal::open(folder.file());
+        auto book = place.open();
         const auto fence = book->acquire("r1", 3600);
         for (int i = 0;; ++i) {
             book->append("r1", fence, "step.started", "s", Map{{"i", i}});
@@ -137,7 +140,7 @@ TEST_CASE("journal: what append returned survives kill -9", "[journal][durabilit
     child.reap();
     for (char byte = 0; child.read(byte);)
         ++acknowledged;
-    auto book = Journal::open(folder.file());
+    auto book = place.open();
     const auto events = book->events("r1");
     CHECK(events.size() >= acknowledged);
     CHECK(events.size() <= acknowledged + 1);

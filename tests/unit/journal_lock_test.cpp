@@ -4,7 +4,6 @@
 #include <sys/wait.h>
 
 using namespace journal_test;
-using journal::Journal;
 using journal::RunState;
 
 namespace {
@@ -19,8 +18,8 @@ journal::RunRecord locking(const std::string& run, std::vector<std::string> lock
 } // namespace
 
 TEST_CASE("journal locks: a second run is refused and not created", "[journal][lock]") {
-    Folder folder;
-    auto book = Journal::open(folder.file());
+    const Place place(GENERATE(from_range(backends())));
+    auto book = place.open();
     book->create(locking("r1", {"shop"}));
     const auto fence = book->acquire("r1", 60);
     const std::string host = book->find("r1")->owner_host;
@@ -54,10 +53,10 @@ TEST_CASE("journal locks: a second run is refused and not created", "[journal][l
 }
 
 TEST_CASE("journal locks: a killed holder's lock stays with its run", "[journal][lock]") {
-    Folder folder;
+    const Place place(GENERATE(from_range(backends())));
     {
         Child child([&](int out) {
-            auto book = Journal::open(folder.file());
+            auto book = place.open();
             book->create(locking("r1", {"shop"}));
             book->acquire("r1", 3600);
             (void)!::write(out, "+", 1);
@@ -65,22 +64,22 @@ TEST_CASE("journal locks: a killed holder's lock stays with its run", "[journal]
         char byte = 0;
         REQUIRE(child.read(byte));
     } // killed
-    auto book = Journal::open(folder.file());
+    auto book = place.open();
     CHECK(failure([&] { book->create(locking("r2", {"shop"})); })
               .starts_with("usage: lock \"shop\" is held by run r1 (playbook \"" +
                            record().playbook + "\", its process is gone) of ada on "));
 }
 
 TEST_CASE("journal locks: of many that start at once one gets it", "[journal][lock]") {
-    Folder folder;
-    Journal::open(folder.file());
+    const Place place(GENERATE(from_range(backends())));
+    place.open();
     std::vector<pid_t> children;
     for (int i = 0; i < 8; ++i) {
         const pid_t child = ::fork();
         if (child == 0) {
             int status = 1;
             try {
-                Journal::open(folder.file())->create(locking("r" + std::to_string(i), {"shop"}));
+                place.open()->create(locking("r" + std::to_string(i), {"shop"}));
                 status = 0;
             } catch (const Error& error) {
                 status = error.kind() == "usage" ? 2 : 1;
@@ -98,5 +97,5 @@ TEST_CASE("journal locks: of many that start at once one gets it", "[journal][lo
     }
     CHECK(got == 1);
     CHECK(refused == 7);
-    CHECK(Journal::open(folder.file())->runs().size() == 1);
+    CHECK(place.open()->runs().size() == 1);
 }

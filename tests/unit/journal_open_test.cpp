@@ -1,4 +1,5 @@
 // Opening, and everything that a disk can refuse: exact messages.
+#include "runtime/journal/migrations.h"
 #include "tests/unit/journal_support.h"
 
 #include <fstream>
@@ -63,30 +64,33 @@ TEST_CASE("journal open: what is not a journal", "[journal][open]") {
     CHECK(failure([&] { Journal::open(folder.file("none"), true); }) ==
           "journal: there is no journal at " + folder.file("none") + " | the first run creates it");
     CHECK_FALSE(fs::exists(folder.file("none")));
-    CHECK(failure([&] { Journal::open("postgres://u@h/db"); }) ==
-          "journal: journal postgres://u@h/db: only SQLite journals are supported | name a file, "
-          "as a path or as "
-          "sqlite:PATH");
+    CHECK(failure([&] { Journal::open("mysql://u:geheim@h/db"); }) ==
+          "journal: journal mysql://…: a journal is a SQLite file or a schema of a PostgreSQL "
+          "database | name a path, sqlite:PATH, or postgres://user@host/database");
     CHECK(failure([&] { Journal::open("sqlite:"); }) ==
-          "journal: the journal's location is empty | name a file, as a path or as sqlite:PATH");
+          "journal: the journal's location is empty | name a path, sqlite:PATH, or "
+          "postgres://user@host/database");
 }
 
 TEST_CASE("journal open: written by a newer runbook", "[journal][open]") {
-    Folder folder;
-    Journal::open(folder.file());
-    tamper(folder.file(), "INSERT INTO schema_version VALUES (2, 0)");
-    CHECK(failure([&] { Journal::open(folder.file()); }) ==
-          "journal: journal " + folder.file() +
-              ": written by a newer runbook (schema 2, this one knows 1) | use the newer runbook");
+    const Place place(GENERATE(from_range(backends())));
+    place.open();
+    const int newer = journal::newest_version() + 1;
+    place.tamper("INSERT INTO schema_version VALUES (" + std::to_string(newer) + ", 0)");
+    for (const bool read_only : {false, true})
+        CHECK(failure([&] { place.open(read_only); }) ==
+              "journal: journal " + place.shown() + ": written by a newer runbook (schema " +
+                  std::to_string(newer) + ", this one knows " + std::to_string(newer - 1) +
+                  ") | use the newer runbook");
 }
 
 TEST_CASE("journal open: reading changes nothing", "[journal][open]") {
-    Folder folder;
-    Journal::open(folder.file())->create(record());
-    auto book = Journal::open(folder.file(), true);
+    const Place place(GENERATE(from_range(backends())));
+    place.open()->create(record());
+    auto book = place.open(true);
     CHECK(book->runs().size() == 1);
     CHECK(failure([&] { book->create(record("r2")); }) ==
-          "journal: journal " + folder.file() + ": opened for reading only");
+          "journal: journal " + place.shown() + ": opened for reading only");
 }
 
 TEST_CASE("journal open: folders and files without permission", "[journal][open]") {
@@ -178,10 +182,10 @@ TEST_CASE("journal: a full disk", "[journal][disk]") {
 }
 
 TEST_CASE("journal: two processes open a new one at the same moment", "[journal][open]") {
-    Folder folder;
+    const Place place(GENERATE(from_range(backends())));
     const auto work = [&](const std::string& run) {
-        return [&folder, run](int out) {
-            auto book = Journal::open(folder.file());
+        return [&place, run](int out) {
+            auto book = place.open();
             book->create(record(run));
             const auto fence = book->acquire(run, 60);
             for (int i = 0; i < 20; ++i)
@@ -194,7 +198,7 @@ TEST_CASE("journal: two processes open a new one at the same moment", "[journal]
     CHECK(a.read(byte));
     CHECK(b.read(byte));
     CHECK(c.read(byte));
-    auto book = Journal::open(folder.file());
+    auto book = place.open();
     for (const char* run : {"a", "b", "c"}) {
         CHECK(book->events(run).size() == 20);
         CHECK_FALSE(book->audit(run));

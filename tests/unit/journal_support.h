@@ -1,10 +1,11 @@
-// What the journal's tests share: a temporary folder, a child process, a file system that fails on
-// demand.
+// What the journal's tests share: a place for it in each backend, a child process, a file system
+// that fails on demand.
 #pragma once
 
 #include "runtime/base/error.h"
 #include "runtime/journal/journal.h"
 #include "tests/unit/catch.h"
+#include "tests/unit/db_lab.h"
 
 #include <cerrno>
 #include <csignal>
@@ -69,6 +70,85 @@ inline void tamper(const std::string& file, const std::string& sql) {
     INFO(sql << ": " << text);
     REQUIRE(code == SQLITE_OK);
 }
+
+/// A database of this test program in the lab's PostgreSQL, dropped at its end.
+class LabDatabase {
+  public:
+    static LabDatabase& get() {
+        static LabDatabase one;
+        return one;
+    }
+    static bool available() { return db::lab::url("RUNBOOK_LAB_PG_ADMIN").has_value(); }
+    const std::string& url() const { return url_; }
+    const std::string& name() const { return name_; }
+    /// As the owner, with triggers off: what somebody who disarms the journal could do.
+    void execute(const std::string& sql) {
+        auto session = db::lab::open(db::Url::parse(url_), db::Access::admin);
+        Cancel cancel;
+        session->script("SET search_path = runbook; SET session_replication_role = replica; " + sql,
+                        cancel);
+    }
+    void clear() {
+        auto session = db::lab::open(db::Url::parse(url_), db::Access::admin);
+        Cancel cancel;
+        session->script("SET client_min_messages = error; DROP SCHEMA IF EXISTS runbook CASCADE",
+                        cancel);
+    }
+
+  private:
+    LabDatabase() : admin_(std::getenv("RUNBOOK_LAB_PG_ADMIN")) {
+        name_ = db::lab::unique("journal");
+        db::lab::execute(*db::lab::open(db::Url::parse(admin_), db::Access::admin),
+                         "CREATE DATABASE " + name_ + " TEMPLATE template0");
+        url_ = admin_;
+        url_.replace(url_.find("/postgres?"), 9, "/" + name_);
+    }
+    ~LabDatabase() {
+        try {
+            db::lab::execute(*db::lab::open(db::Url::parse(admin_), db::Access::admin),
+                             "DROP DATABASE " + name_ + " WITH (FORCE)");
+        } catch (const std::exception& problem) {
+            (void)!::write(2, problem.what(), std::strlen(problem.what()));
+        }
+    }
+    std::string admin_, name_, url_;
+};
+
+/// SQLite always, PostgreSQL where the lab runs.
+inline std::vector<std::string> backends() {
+    return LabDatabase::available() ? std::vector<std::string>{"sqlite", "postgres"}
+                                    : std::vector<std::string>{"sqlite"};
+}
+
+/// An empty place for one journal: `Place place(GENERATE(from_range(backends())));`
+class Place {
+  public:
+    explicit Place(std::string backend) : backend_(std::move(backend)) {
+        if (!is_file())
+            LabDatabase::get().clear();
+    }
+    bool is_file() const { return backend_ == "sqlite"; }
+    std::string location() const { return is_file() ? folder_.file() : LabDatabase::get().url(); }
+    /// As messages name it.
+    std::string shown() const {
+        return is_file() ? folder_.file() : db::Url::parse(location()).masked();
+    }
+    /// Direct SQL, with what protects the rows switched off.
+    void tamper(const std::string& sql) const {
+        if (!is_file())
+            return LabDatabase::get().execute(sql);
+        journal_test::tamper(folder_.file(), "DROP TRIGGER IF EXISTS events_are_never_changed; "
+                                             "DROP TRIGGER IF EXISTS events_are_never_removed;" +
+                                                 sql);
+    }
+    std::unique_ptr<journal::Journal> open(bool read_only = false) const {
+        return journal::Journal::open(location(), read_only);
+    }
+
+  private:
+    std::string backend_;
+    Folder folder_;
+};
 
 /// A forked process that works, writes bytes to the parent, and waits to be killed.
 class Child {

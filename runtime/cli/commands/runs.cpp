@@ -78,7 +78,7 @@ int run_runs(const Context&, const Arguments& arguments) {
         return 0;
     }
     if (runs.empty()) {
-        fmt::print("no runs in {}\n", journal_location(arguments));
+        fmt::print("no runs in {}\n", journal->name());
         return 0;
     }
     std::vector<std::vector<std::string>> rows = {
