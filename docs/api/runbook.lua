@@ -808,10 +808,13 @@ function playbook(name, options) end
 ---@field manual? string a person does it and says so
 ---@field observe? function asked when in doubt: done, absent, partial or unknown
 ---@field only_if? any skipped unless true; a value or a function
+---@field overdue? any a duration after which it says so, or { after =, verdict = ask "role" }: asks while the work goes on
 ---@field owner? string role that is responsible
+---@field resumable? boolean partly done: run goes on, instead of being undone first; ctx.partial is true
 ---@field retry? table when and how often again
 ---@field run? function the work; what it returns is step.result
 ---@field says? string posted when it is done; {result.x} is filled in
+---@field stall? string|number no progress for that long ends the attempt (kind stall); ctx.progress, native work and output lines are progress
 ---@field stays? string why a toggle is left on
 ---@field takes? string|number estimate, for the plan; never a wait
 ---@field timeout? string|number bounds one attempt
@@ -941,6 +944,34 @@ function action(table) end
 ---@param value any must be true
 ---@param what? string for the message
 function expect(value, what) end
+
+---Runs functions side by side and returns their results by name (or place). The first failure cancels the others and waits for them. Inside functions that run.
+---@param functions table name = function, or a list
+function parallel(functions) end
+
+---Runs functions side by side; the first success wins, the others are cancelled and waited for. Returns its result and its name.
+---@param functions table name = function, or a list
+function race(functions) end
+
+---@class every.options
+---@field times? number calls at most
+---@field until_? function gets what fn returned; true ends it
+---@field within? string|number how long at most
+
+---Calls fn at an interval: until until_(result) is true (returned; kind timeout where it never was), or as often or as long as given.
+---@param interval string|number from start to start
+---@param fn function gets the number of the call
+---@param options every.options when it ends; one of them is needed
+function every(interval, fn, options) end
+
+---Waits. From one second on its end is kept in the journal: after a restart only the rest is slept.
+---@param duration string|number how long
+function sleep(duration) end
+
+---Runs fn under a time limit and returns what it returns; kind timeout where it takes longer.
+---@param duration string|number the limit
+---@param fn function the work
+function deadline(duration, fn) end
 
 ---An exact decimal from text.
 ---@param text string digits, as "12.50"

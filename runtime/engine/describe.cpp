@@ -135,6 +135,48 @@ const std::vector<Word>& words() {
           {"what", "string", "for the message", true, {}}},
          "step \"x\" { run = function() return 1 end, verify = function(ctx) expect(ctx.result == "
          "1, \"it is one\") end }"},
+        {"parallel",
+         "Runs functions side by side and returns their results by name (or place). The first "
+         "failure cancels the others and waits for them. Inside functions that run.",
+         nullptr,
+         {{"functions", "table", "name = function, or a list", false, {}}},
+         "step \"x\" { run = function() return parallel { a = function() return 1 end, b = "
+         "function() return 2 end } end }"},
+        {"race",
+         "Runs functions side by side; the first success wins, the others are cancelled and waited "
+         "for. Returns its result and its name.",
+         nullptr,
+         {{"functions", "table", "name = function, or a list", false, {}}},
+         "step \"x\" { run = function() return (race { a = function() return 1 end, b = function() "
+         "return 2 end }) end }"},
+        {"every",
+         "Calls fn at an interval: until until_(result) is true (returned; kind timeout where it "
+         "never was), or as often or as long as given.",
+         nullptr,
+         {{"interval", "duration", "from start to start", false, {}},
+          {"fn", "function", "gets the number of the call", false, {}},
+          {"options",
+           "table",
+           "when it ends; one of them is needed",
+           false,
+           {{"times", "number", "calls at most", true},
+            {"until_", "function", "gets what fn returned; true ends it", true},
+            {"within", "duration", "how long at most", true}}}},
+         "step \"x\" { run = function() return every(\"1s\", function(i) return i end, { until_ = "
+         "function(i) return i == 1 end }) end }"},
+        {"sleep",
+         "Waits. From one second on its end is kept in the journal: after a restart only the rest "
+         "is slept.",
+         nullptr,
+         {{"duration", "duration", "how long", false, {}}},
+         "step \"x\" { run = function() sleep \"10ms\" end }"},
+        {"deadline",
+         "Runs fn under a time limit and returns what it returns; kind timeout where it takes "
+         "longer.",
+         nullptr,
+         {{"duration", "duration", "the limit", false, {}},
+          {"fn", "function", "the work", false, {}}},
+         "step \"x\" { run = function() return deadline(\"1m\", function() return 1 end) end }"},
         {"decimal",
          "An exact decimal from text.",
          nullptr,

@@ -299,6 +299,36 @@ int host_reset_interrupt(lua_State* L) {
     session_of(L).interrupted = false;
     return 0;
 }
+/// The token of this process's lease; a later holder of the run has a higher one.
+int host_fence(lua_State* L) {
+    lua_pushnumber(L, static_cast<lua_Number>(session_of(L).fence));
+    return 1;
+}
+
+/// progress(rows, total, item): what ctx.progress says, to the view.
+int host_progress(lua_State* L) {
+    return guarded(L, [L] {
+        ProgressReport report;
+        report.rows = static_cast<std::int64_t>(lua_tonumber(L, 1));
+        report.total_rows = static_cast<std::int64_t>(lua_tonumber(L, 2));
+        report.item = text_at(L, 3);
+        session_of(L).host().progress()->report(report);
+        return 0;
+    });
+}
+
+/// progressed(step): when its work last said that it got on (monotonic), or nothing.
+int host_progressed(lua_State* L) {
+    return guarded(L, [L] {
+        const auto& all = session_of(L).progressed;
+        const auto found = all.find(text_at(L, 1));
+        if (found == all.end())
+            return 0;
+        lua_pushnumber(L, found->second);
+        return 1;
+    });
+}
+
 int host_last_request(lua_State* L) {
     lua_pushnumber(L, static_cast<lua_Number>(session_of(L).last_request));
     return 1;
@@ -448,6 +478,9 @@ void push_engine_library(lua_State* L, Session& session) {
                                          {"interrupted", host_interrupted},
                                          {"reset_interrupt", host_reset_interrupt},
                                          {"last_request", host_last_request},
+                                         {"fence", host_fence},
+                                         {"progress", host_progress},
+                                         {"progressed", host_progressed},
                                          {"begin", host_begin},
                                          {"emit", host_emit},
                                          {"seed", host_seed},

@@ -32,6 +32,12 @@ class StepProgress final : public ProgressSink {
 
     void report(const ProgressReport& report) override {
         const double now = time::monotonic();
+        std::unique_lock reported(mutex_); // streams of one copy report side by side
+        const bool same = report.rows == rows_ && report.bytes == bytes_ && report.item == item_;
+        if (!same)
+            got_on(now);
+        rows_ = report.rows, bytes_ = report.bytes, item_ = report.item;
+        reported.unlock();
         const bool last = report.total_rows > 0 && report.rows >= report.total_rows;
         double before = last_.load();
         if (!last && now - before < 0.1)
@@ -42,6 +48,7 @@ class StepProgress final : public ProgressSink {
         });
     }
     void line(std::string_view stream, std::string_view text) override {
+        got_on(time::monotonic());
         session_.scheduler().post(
             [session = &session_, step = step_, stream = std::string(stream), text = redact(text)] {
                 session->sink.on_output(step, stream, text);
@@ -49,9 +56,21 @@ class StepProgress final : public ProgressSink {
     }
 
   private:
+    /// Any thread; at most ten a second reach the loop.
+    void got_on(double now) {
+        if (now - told_.load() < 0.1)
+            return;
+        told_ = now;
+        session_.scheduler().post(
+            [session = &session_, step = step_, now] { session->progressed[step] = now; });
+    }
+
     Session& session_;
     std::string step_;
-    std::atomic<double> last_{0};
+    std::atomic<double> last_{0}, told_{0};
+    std::mutex mutex_;
+    std::int64_t rows_ = -1, bytes_ = -1; ///< of the last report
+    std::string item_;
 };
 
 std::vector<std::string> texts(const Map& map, const char* key) {

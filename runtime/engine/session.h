@@ -74,6 +74,7 @@ struct Session {
     std::string journal_location, run;
     std::int64_t fence = 0, last_request = 0;
     std::deque<Pending> pending;
+    std::map<std::string, double> progressed; ///< step → when its work last got on, monotonic
     std::string mode = "exec";
     bool interrupted = false, begun = false;
     vm::TaskPtr main_task;

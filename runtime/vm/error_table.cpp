@@ -224,6 +224,14 @@ int error_handler(lua_State* L) {
         split_position(lua_tostring(L, 1), at, message);
     lengthen_path(L, at);
     push_table(L, error, at.known() ? at : where(L, 1));
+    if (lua_istable(L, 1)) { // error { kind = …, retry_after = 30 }: when to come again
+        lua_pushliteral(L, "retry_after");
+        lua_rawget(L, 1);
+        if (lua_isnumber(L, -1))
+            lua_setfield(L, -2, "retry_after");
+        else
+            lua_pop(L, 1);
+    }
     return 1;
 }
 

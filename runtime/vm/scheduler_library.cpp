@@ -84,10 +84,12 @@ int start_join(lua_State* L) {
         TaskPtr task = check_task(L, 1);
         auto operation = std::make_shared<Operation>();
         operation->name = "join";
+        operation->steadfast =
+            lua_toboolean(L, 2) != 0; // whoever is cancelled still waits for its own
         operation->push = [task](lua_State* to) {
             lua_pushboolean(to, task->failed ? 0 : 1);
             for (int i = 1; i <= task->results; ++i)
-                lua_pushvalue(task->L, i - task->results - 1);
+                lua_pushvalue(task->L, -task->results); // each push moves the next one there
             lua_xmove(task->L, to, task->results);
             return task->results + 1;
         };

@@ -6,6 +6,7 @@ local retry = {
   attempts = option("number", "how often, the first counted"), on = option("strings", "error kinds that are retried; all but argument errors if left out"),
   initial = option("duration", "first delay (1s)"), backoff = option("number", "factor between delays (2)"),
   max_delay = option("duration", "longest delay (1m)"), within = option("duration", "bound on all attempts together"),
+  undo_first = option("boolean", "the undo runs between attempts"),
 }
 local shared = {
   owner = option("string", "role that is responsible"), takes = option("duration", "estimate, for the plan; never a wait"),
@@ -63,7 +64,18 @@ return {
     idempotent = option("boolean", "safe to run again when in doubt"), manual = option("string", "a person does it and says so"),
     stays = option("string", "why a toggle is left on"), beside = option("string", "runs beside the steps up to this one, joined there"),
     undo_retry = option("table", "retry of the undo"),
+    stall = option("duration", "no progress for that long ends the attempt (kind stall); ctx.progress, native work and output lines are progress"),
+    overdue = option("any", "a duration after which it says so, or { after =, verdict = ask \"role\" }: asks while the work goes on"),
+    resumable = option("boolean", "partly done: run goes on, instead of being undone first; ctx.partial is true"),
   }),
+  substep = {
+    run = option("function", "the work; what it returns is what ctx.step returns"), undo = option("any", "a function, or keep \"why\""),
+    observe = option("function", "asked when in doubt: done, absent, partial or unknown"),
+    verify = option("function", "post-condition; false or an error fails the attempt"), retry = option("table", "when and how often again"),
+    timeout = option("duration", "bounds one attempt"), idempotent = option("boolean", "safe to run again when in doubt"),
+    resumable = option("boolean", "partly done: run goes on, instead of being undone first; ctx.partial is true"),
+  },
+  overdue = { after = option("duration", "how long after its start"), verdict = option("table", "ask \"role\": who decides: roll back, hold or go on") },
   checkpoint = with(shared, {
     run = option("function", "looks; changes nothing"), pass = option("function", "must return true"), fail = option("table", "decision table for what did not pass"),
     on = option("string", "rollback: met only on the way back"), timeout = option("duration", "bounds one look"),

@@ -90,6 +90,48 @@ function host.each_global(fn, visit)
   end
 end
 
+-- Whether a function of the playbook reads `ctx.<field>`, where ctx is a parameter of it or of a function that it calls by name.
+local get_field = jit_util.funcbc(loadstring "local a = ... return a.name", 2) % 256
+local get_upvalue = jit_util.funcbc(loadstring("local up = ... return function() return up.name end")(1), 1) % 256
+
+local function proto_reads(fn, field, context)
+  local pc, before = 1, 0
+  local parameters = jit_util.funcinfo(fn).params
+  while true do
+    local instruction = jit_util.funcbc(fn, pc)
+    if not instruction then break end
+    if instruction % 256 == get_field then
+      local constant, from = math.floor(instruction / 65536) % 256, math.floor(instruction / 16777216) % 256
+      if jit_util.funck(fn, -constant - 1) == field then
+        if from < parameters then return true end
+        if before % 256 == get_upvalue and math.floor(before / 256) % 256 == from
+          and jit_util.funcuvname(fn, math.floor(before / 65536)) == context then return true end
+      end
+    end
+    pc, before = pc + 1, instruction
+  end
+  local index = -1
+  while true do
+    local constant = jit_util.funck(fn, index)
+    if constant == nil then return false end
+    if type(constant) == "proto" and proto_reads(constant, field, context) then return true end
+    index = index - 1
+  end
+end
+
+function host.reads_field(fn, field, seen)
+  seen = seen or {}
+  if seen[fn] or debug.getinfo(fn, "S").what == "C" then return false end
+  seen[fn] = true
+  if proto_reads(fn, field, debug.getlocal(fn, 1)) then return true end
+  for i = 1, 255 do
+    local name, value = debug.getupvalue(fn, i)
+    if not name then return false end
+    if type(value) == "function" and debug.getinfo(value, "S").source:sub(1, 1) == "@" and host.reads_field(value, field, seen) then return true end
+  end
+  return false
+end
+
 -- Where a function of the playbook stands: {file, line, source}.
 function host.place(fn)
   local info = debug.getinfo(fn, "S")

@@ -13,6 +13,10 @@ end
 
 -- Whether the step may change something: rule 2.
 function M.has_way_back(item)
+  return M.has_own_way_back(item) or engine.substep_undo.needed(item)
+end
+
+function M.has_own_way_back(item)
   local t = item.t
   if t.undo or t.loses or item.kind == "repair" then return true end
   for _, action in ipairs(item.actions or {}) do
@@ -34,7 +38,7 @@ function M.allow_run(item)
 end
 
 function M.context(item, more)
-  local ctx = { id = host.run_id() .. "/" .. item.name, step = item.name, saved = item.saved, attempt = item.attempt, started = item.started }
+  local ctx = { id = host.run_id() .. "/" .. item.name, name = item.name, saved = item.saved, attempt = item.attempt, started = item.started }
   for key, value in pairs(more or {}) do ctx[key] = value end
   return ctx
 end
@@ -63,12 +67,14 @@ local function retries(retry, kind)
   return false
 end
 
--- Seconds before attempt n + 1, full jitter; nil where there is none.
-function M.delay_after(retry, attempt, kind, first)
+-- Seconds before attempt n + 1, full jitter; nil where there is none. `problem` is the error, or its kind; a server that says
+-- when to come again (retry_after) is not asked before.
+function M.delay_after(retry, attempt, problem, first)
+  local kind = type(problem) == "table" and problem.kind or problem
   if not retry or attempt >= (retry.attempts or 1) or not retries(retry, kind) then return nil end
   local limit = M.seconds(retry.within)
   local delay = math.min((M.seconds(retry.initial) or 1) * (retry.backoff or 2) ^ (attempt - 1), M.seconds(retry.max_delay) or 60)
-  delay = delay * math.random()
+  delay = math.max(delay * math.random(), type(problem) == "table" and tonumber(problem.retry_after) or 0)
   if limit and host.monotonic() - first + delay > limit then return nil end
   return delay
 end

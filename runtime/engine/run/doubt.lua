@@ -6,8 +6,12 @@ local M = {}
 
 -- Rule 4. Returns "finished", "rerun", or an outcome.
 function M.settle(item, why)
-  local state, result = "unknown", nil
   local t = item.t
+  if engine.substep.replays(item) then -- run is replayed; its sub-steps settle themselves
+    journal("step.in_doubt", item, { state = "replayed", why = why })
+    return "rerun"
+  end
+  local state, result = "unknown", nil
   local observe = t.observe or (#item.actions == 1 and item.actions[1].observe) or nil
   if observe then
     common.allow_reads(item)
@@ -30,6 +34,10 @@ function M.settle(item, why)
   elseif state == "absent" then
     return "rerun"
   elseif state == "partial" then
+    if t.resumable then
+      item.partial = true
+      return "rerun"
+    end
     local outcome = engine.rollback.undo_one(item, "in doubt")
     return outcome or "rerun"
   end

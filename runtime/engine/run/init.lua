@@ -1,7 +1,7 @@
 -- Puts the files of a run together. Each gets this one table and finds the others in it by name. Returns main's table.
 local host, program = ...
 local engine = { host = host, program = program }
-for _, name in ipairs { "common", "judge", "people", "doubt", "step", "checkpoint", "gate", "checklist", "rollback", "time", "outbox", "says", "updates", "notices", "goals", "history", "main" } do
+for _, name in ipairs { "common", "judge", "people", "doubt", "step", "substep", "substep_undo", "compose", "watch", "checkpoint", "gate", "checklist", "rollback", "time", "outbox", "says", "updates", "notices", "goals", "history", "main" } do
   engine[name] = host.chunk("runtime/engine/run/" .. name .. ".lua")(engine)
 end
 return engine.main

@@ -12,9 +12,17 @@ local function restore(history)
   for _, event in ipairs(history) do
     local item, data = program.names[event.step], event.data
     local kind = event.event
-    if item then
-      if kind == "step.started" then
-        item.status, item.attempt, item.elapsed, item.failed_for, item.passed_over = "started", data.attempt, nil, nil, nil
+    if item and kind:sub(1, 8) == "substep." and data.name then engine.substep.restore(item, kind, data)
+      past.touched = past.touched or common.has_way_back(item)
+    elseif item then
+      if kind == "sleep.started" then
+        item.sleeps = item.sleeps or {}
+        item.sleeps[data.key] = host.parse_time(data.till)
+      elseif kind == "attempt.failed" and item.kind == "step" then -- it ended, and its next attempt was due
+        item.status, item.retry_due, item.sleeps = "failed", true, nil
+      elseif kind == "step.started" then
+        item.status, item.attempt, item.elapsed, item.failed_for, item.passed_over, item.retry_due = "started", data.attempt, nil, nil, nil, nil
+        item.first_at = item.first_at or event.at
         past.undone[event.step] = nil -- it ran again after its undo (in doubt, partial)
         past.touched = past.touched or common.has_way_back(item)
       elseif kind == "step.captured" then item.saved = data.saved
@@ -31,7 +39,8 @@ local function restore(history)
         item.result = data
         item.status = data.answer == "approve" and "finished" or "waiting"
         item.refused = data.answer == "reject" and data.by or nil
-      elseif kind == "undo.finished" then past.undone[event.step] = true
+      elseif kind == "undo.finished" then
+        past.undone[event.step], item.sleeps, item.epoch = true, nil, (item.epoch or 0) + 1
       end
     end
     if kind == "rollback.started" then past.rolling_back, past.why, past.way, past.ended = true, data.why, data.way, nil
@@ -100,7 +109,7 @@ local function take(item)
     return { verdict = "rollback", why = ("%s failed: %s"):format(label(item.kind, item.name), item.failed_for), item = item, ordered = item.ordered }
   end
   if item.refused then return { verdict = "rollback", why = ("%s was declined by %s"):format(label(item.kind, item.name), item.refused), item = item } end
-  if item.status == "finished" or item.status == "skipped" or (item.status == "failed" and item.t.failure == "continue") then return end
+  if item.status == "finished" or item.status == "skipped" or (item.status == "failed" and item.t.failure == "continue" and not item.retry_due) then return end
   if item.t.beside then
     beside[#beside + 1] = { item = item, task = host.spawn(perform[item.kind], item) }
     return

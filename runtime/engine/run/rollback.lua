@@ -29,8 +29,13 @@ end
 
 -- Runs the undo of one item with its retries. Returns nil, or an outcome where it failed.
 function M.undo_one(item, state, way)
+  local outcome = engine.substep_undo.all(item, state)
+  if outcome then return outcome end
   local functions = undo_of(item, way)
-  if not functions then return nil end
+  if not functions then
+    if item.subs then journal("undo.finished", item, { elapsed_s = 0 }) end
+    return nil
+  end
   local started, attempt = host.monotonic(), 0
   while true do
     attempt = attempt + 1
@@ -42,11 +47,12 @@ function M.undo_one(item, state, way)
       for _, undo in ipairs(functions) do undo(ctx) end
     end)
     if ok then
+      item.epoch, item.sleeps = (item.epoch or 0) + 1, nil
       journal("undo.finished", item, { elapsed_s = host.monotonic() - started })
       return nil
     end
     if host.interrupted() then return { verdict = "interrupted", why = "interrupted during the rollback", item = item } end
-    local delay = common.delay_after(item.t.undo_retry, attempt, problem.kind, started)
+    local delay = common.delay_after(item.t.undo_retry, attempt, problem, started)
     if not delay then
       journal("undo.failed", item, { error = host.error_map(problem) })
       return { verdict = "person", why = ("undo of %s failed: %s"):format(label(item.kind, item.name), problem.message), item = item, problem = problem }
@@ -85,7 +91,7 @@ function M.back(track, why, way, undone, began)
       steps[#steps + 1] = item.name
     elseif started then
       local functions, keep = undo_of(item, way)
-      if functions then
+      if functions or engine.substep_undo.needed(item) then
         order[#order + 1] = { item = item, undo = true }
         steps[#steps + 1] = item.name
       elseif keep ~= "changed nothing" then

@@ -4,7 +4,7 @@ local host, program, common = engine.host, engine.program, engine.common
 local journal, label = common.journal, program.label
 local M = {}
 
-local function body(item, ctx)
+function M.body(item, ctx)
   local t = item.t
   if t.manual then
     local answer = engine.people.ask(item.name, { prompt = t.manual .. " - done? [y/n] ", choices = { { "y", "approve" }, { "n", "reject" }, yes_no = true } })
@@ -21,9 +21,11 @@ function M.check_verified(...)
 end
 
 local function attempt(item, ctx)
-  common.allow_run(item)
-  local ok, result = common.limited(common.seconds(item.t.timeout), body, item, ctx)
+  engine.substep.allow(item)
+  local ok, result = common.limited(common.seconds(item.t.timeout), engine.watch.body, item, ctx)
+  item.closed = true
   if not ok then return false, result end
+  if item.stop then return false, { kind = "in_doubt", message = item.stop.why } end -- the step's own pcall took the error
   local stored
   ok, stored = host.try(host.store, result)
   if not ok then return false, stored end
@@ -82,20 +84,28 @@ function M.perform(item)
     journal("step.captured", item, { saved = saved })
   end
   item.attempt = item.attempt or 0
+  -- the limit on all attempts counts from the first, whichever process made it
+  local first = item.first_at and host.monotonic() - math.max(0, host.now() - item.first_at) or host.monotonic()
   while true do
-    item.attempt, item.status, item.started = item.attempt + 1, "started", host.now()
+    item.attempt, item.status, item.started, item.retry_due = item.attempt + 1, "started", host.now(), nil
     journal("step.started", item, { kind = item.kind, attempt = item.attempt, owner = t.owner })
-    local ok, result = attempt(item, common.context(item))
+    local ok, result = attempt(item, engine.substep.begin(item))
     if ok then return M.finish(item, result, started) end
     if host.interrupted() then return { verdict = "interrupted", why = "interrupted", item = item, problem = result } end
+    if item.stop then return item.stop end
     common.with_hint(item, result)
-    local delay = common.delay_after(t.retry, item.attempt, result.kind, started)
+    local delay = common.delay_after(t.retry, item.attempt, result, first)
     if result.in_doubt then
       local outcome = engine.doubt.settle(item, result.message)
       if outcome == "finished" then return end
       if outcome ~= "rerun" then return outcome end
     end
     if not delay then return failed(item, result, started) end
+    if t.retry.undo_first then
+      local outcome = engine.rollback.undo_one(item, "failed")
+      if outcome then return outcome end
+    end
+    item.status, item.retry_due, item.sleeps = "failed", true, nil
     journal("attempt.failed", item, { attempt = item.attempt, of = t.retry.attempts, error = host.error_map(result), retry_in_s = delay })
     host.sleep(delay)
   end
