@@ -45,11 +45,16 @@ void sync(int fd, const std::string& path) {
         fail(path, errno);
 }
 
-/// A new file beside `path` that takes its place, or goes again.
+/// A new file that takes the place of `path`, or goes again. Where the file system can, it has no
+/// name until it is whole, so that a process killed halfway leaves nothing behind.
 class Replacement {
   public:
-    Replacement(const std::string& path, int mode) : path_(path), name_(path + ".XXXXXX") {
-        fd_ = ::mkostemp(name_.data(), O_CLOEXEC);
+    Replacement(const std::string& path, int mode) : path_(path) {
+        fd_ = ::open(folder_of(path).c_str(), O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
+        if (fd_ < 0) {
+            name_ = path + ".XXXXXX";
+            fd_ = ::mkostemp(name_.data(), O_CLOEXEC);
+        }
         if (fd_ < 0)
             fail(path, errno);
         struct stat old {};
@@ -60,7 +65,7 @@ class Replacement {
     }
     ~Replacement() {
         ::close(fd_);
-        if (!done_)
+        if (!done_ && !name_.empty())
             ::unlink(name_.c_str());
     }
     Replacement(const Replacement&) = delete;
@@ -79,7 +84,15 @@ class Replacement {
     void finish() {
         sync(fd_, path_);
         failpoint::cross("effect.inside");
-        if (::rename(name_.c_str(), path_.c_str()) != 0)
+        if (name_.empty() && (done_ = give_name(path_)) == false) {
+            // there is one already: a name beside it for as long as it takes to rename
+            const std::string beside = fmt::format("{}.{}.{}", path_, ::getpid(), fd_);
+            ::unlink(beside.c_str());
+            if (!give_name(beside))
+                fail(path_, EEXIST);
+            name_ = beside;
+        }
+        if (!done_ && ::rename(name_.c_str(), path_.c_str()) != 0)
             fail(path_, errno);
         done_ = true;
         File folder(folder_of(path_), O_RDONLY | O_DIRECTORY);
@@ -87,7 +100,17 @@ class Replacement {
     }
 
   private:
-    std::string path_, name_;
+    /// False where the name is taken.
+    bool give_name(const std::string& name) const {
+        const std::string here = fmt::format("/proc/self/fd/{}", fd_);
+        if (::linkat(AT_FDCWD, here.c_str(), AT_FDCWD, name.c_str(), AT_SYMLINK_FOLLOW) == 0)
+            return true;
+        if (errno != EEXIST)
+            fail(path_, errno);
+        return false;
+    }
+
+    std::string path_, name_; ///< name_: of its own, empty while it has none
     int fd_ = -1;
     bool done_ = false;
 };
