@@ -1,0 +1,313 @@
+#!/usr/bin/python3
+"""kill -9 at every point of a run, then resume, perhaps dying again, until it ends.
+
+usage: kill.py [--short|--long] [--prove] [--kills N] [--seed N] [--shape NAME]... [--verbose]
+
+Every shape (shapes/*.lua) is run once with its crossings counted (RUNBOOK_FAILPOINT, docs/durability.md): before, inside
+and after each effect and each write of the journal. Then it is run again for each crossing, killed there by SIGKILL, and
+resumed by a new process; one of three dies a second time. What must hold afterwards stands in `judge`. Prints figures,
+and the first cases that failed with what is needed to see them again; exit 1 when there is one. --prove runs the shape
+that lies about its effects (shapes/wrong) and fails unless both lies are found out.
+"""
+import argparse
+import json
+import os
+import random
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+BINARY = Path(os.environ.get("RUNBOOK_BIN", ROOT / "build" / "release" / "runbook"))
+SHORT, LONG = 540, 10_500  # kills
+RESUMES = 8                # processes after which a run must have ended
+
+# How a run may end besides the way it ends when nobody kills it: exit, and what then stands. None of it is silent: the
+# step is in doubt by its own event, or the repair was begun and not finished.
+MAY_STOP = {"blind"}        # exit 4: nobody can say whether the step is done
+MAY_GO_BACK = {"repair"}    # exit 1: a repair that was interrupted is not begun again
+
+
+class Case:
+    """One run with its own folder, world and journal; killed where `kills` say."""
+
+    def __init__(self, shape, folder):
+        self.shape, self.folder = shape, Path(folder)
+        self.world, self.journal = self.folder / "world.db", self.folder / "journal.db"
+        for source in (next(HERE.glob(f"shapes/**/{shape}.lua")), HERE / "shapes" / "effects.lua"):
+            shutil.copy(source, self.folder)
+        with sqlite3.connect(self.world) as db:
+            # No waiting for the disk: what is tested here is the death of a process.
+            db.execute("pragma journal_mode = wal")
+            db.execute("create table effects (id integer primary key autoincrement, name text not null)")
+        db.close()
+        self.deaths, self.exits, self.said = [], [], []
+
+    def start(self, failpoint=None):
+        resume = bool(self.exits or self.deaths)
+        environment = {key: value for key, value in os.environ.items() if key in ("PATH", "RUNBOOK_LUA_ROOT", "TMPDIR")}
+        environment.update(HOME=str(self.folder), XDG_STATE_HOME=str(self.folder), LC_ALL="C.UTF-8")
+        if failpoint:
+            environment["RUNBOOK_FAILPOINT"] = failpoint
+        command = [str(BINARY), *(["resume", "r1"] if resume else
+                                  ["exec", f"{self.shape}.lua", "--world", f"sqlite:{self.world}", "--run-id", "r1"]),
+                   "--approve", "go", "--detach", "--output", "json", "--journal", str(self.journal)]
+        done = subprocess.run(command, cwd=self.folder, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                              timeout=60, check=False)
+        if done.returncode == -signal.SIGKILL:
+            self.deaths.append(len(self.events()))
+        else:
+            self.exits.append(done.returncode)
+            self.said.append(done.stderr.strip()[-300:])
+        return done.returncode
+
+    def run(self, kills):
+        """Dies as `kills` say, one failpoint a process; returns the exit code of the process that ended."""
+        for number in range(RESUMES):
+            code = self.start(kills[number] if number < len(kills) else None)
+            if code != -signal.SIGKILL:
+                return code
+        return None
+
+    def events(self):
+        """(event, step, data) of the run, in order."""
+        if not self.journal.exists():
+            return []
+        db = sqlite3.connect(self.journal)
+        try:
+            rows = db.execute("select event, step, data from events where run = 'r1' order by seq").fetchall()
+        except sqlite3.OperationalError:
+            return []  # killed before there were tables
+        finally:
+            db.close()
+        return [(event, step, json.loads(data)) for event, step, data in rows]
+
+    def record(self):
+        if not self.journal.exists():
+            return None
+        db = sqlite3.connect(self.journal)
+        try:
+            return db.execute("select state, outcome, exit from runs where run = 'r1'").fetchone()
+        except sqlite3.OperationalError:
+            return None
+        finally:
+            db.close()
+
+    def effects(self):
+        db = sqlite3.connect(self.world)
+        names = [name for name, in db.execute("select name from effects order by id")]
+        db.close()
+        return names
+
+    def files(self):
+        """Files the playbook made, with their contents."""
+        own = ("world.db", "journal.db", "points", "effects.lua", f"{self.shape}.lua")
+        return {str(path.relative_to(self.folder)): path.read_text() if path.is_file() else "folder"
+                for path in self.folder.rglob("*") if not path.name.startswith(own)}
+
+    def standing(self):
+        count = Counter()
+        for name in self.effects():
+            count[name.lstrip("-")] += -1 if name.startswith("-") else 1
+        return {name: number for name, number in count.items() if number}, self.files()
+
+    def audit(self):
+        return subprocess.run([str(BINARY), "show", "r1", "--audit", "--journal", str(self.journal)], capture_output=True, text=True,
+                              check=False).returncode
+
+
+class Reference:
+    """How the shape ends when nobody kills it."""
+
+    def __init__(self, shape):
+        with tempfile.TemporaryDirectory(dir=place()) as folder:
+            case = Case(shape, folder)
+            self.exit = case.run([f"count:{folder}/points"])
+            self.points = (Path(folder) / "points").read_text().split()
+            self.standing, self.files = case.standing()
+            self.untouched = {}
+            if case.said[-1] and self.exit == 2:
+                sys.exit(f"kill: {shape} does not run: {case.said[-1]}")
+
+
+def place():
+    return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+
+
+def ran_again(events):
+    """A step that started although it had finished, without an undo in between; or a failed one without anybody's word."""
+    state = {}
+    for event, step, _ in events:
+        if event == "step.started" and state.get(step) in ("finished", "failed"):
+            return f"step {step} had {state[step]} and started again"
+        if event in ("step.finished", "step.failed"):
+            state[step] = event.split(".")[1]
+        elif event in ("undo.started", "run.held"):
+            state.pop(step, None) if step else state.clear()
+    return None
+
+
+def unreported(events, deaths):
+    """Each death after the run existed is followed by run.resumed, and each step that was open by then by step.in_doubt."""
+    for at in deaths:
+        later = events[at:]
+        if not later and [event for event, _, _ in events if event != "run.resumed"][-1:] == ["run.finished"]:
+            continue  # it had ended: nothing was interrupted
+        if at == 0 and not later:
+            continue
+        if not later or later[0][0] != "run.resumed":
+            return f"the death after event {at} is not followed by run.resumed"
+        state, back = {}, False
+        for event, step, data in events[:at]:
+            if event == "step.started" and data.get("kind") != "checklist" and data.get("kind") != "checkpoint":
+                state[step] = True
+            elif event in ("step.finished", "step.failed", "attempt.failed", "step.skipped", "undo.finished"):
+                state.pop(step, None)
+            elif event == "rollback.started":
+                back = True
+        told = {step for event, step, data in later if event == "step.in_doubt"}
+        told |= {step for event, step, data in later if event == "undo.started" and data.get("state") == "in doubt"}
+        end = next((i for i, (event, _, _) in enumerate(later) if event in ("run.held", "run.finished")), None)
+        missing = set(state) - told
+        if missing and not back and end is not None and not any(e == "run.resumed" for e, _, _ in later[1:]):
+            return f"step {sorted(missing)[0]} was open at the death after event {at}, and nobody said so"
+    return None
+
+
+def judge(case, code, reference):
+    """What is wrong with the run that went through `case.deaths`, or None."""
+    events, effects = case.events(), case.effects()
+    record = case.record()
+    if code is None:
+        return f"it had not ended after {RESUMES} processes"
+    if record is None:  # it died before it existed
+        return "effects without a run" if effects or case.files() else None if code == 2 else f"no run, exit {code}"
+    if code == 2 and record[0] == "finished":  # it died after its end was recorded: resume refuses, and is right
+        code = record[2]
+    if (len(events) + len(effects)) % 8 == 0 and case.audit() != 0:
+        return "the chain is broken"
+    # A name that stands twice is an effect that happened twice.
+    count = Counter()
+    for name in effects:
+        count[name.lstrip("-")] += -1 if name.startswith("-") else 1
+        if count[name.lstrip("-")] not in (0, 1) and not name.startswith("attempt"):
+            return f"{name} happened twice"
+    for problem in (ran_again(events), unreported(events, case.deaths)):
+        if problem:
+            return problem
+    standing, files = case.standing()
+    # How often an attempt was made again depends on where it died; that one worked does not.
+    attempts = {name for name in standing if name.startswith("attempt")}
+    steady = {name: number for name, number in standing.items() if name not in attempts}
+    wanted = {name: number for name, number in reference.standing.items() if not name.startswith("attempt")}
+    if code == reference.exit:
+        if (steady, files) != (wanted, reference.files):
+            return f"it ended with {code}, but {steady} {files} stands, and without a kill {wanted} {reference.files}"
+        if bool(attempts) != any(name.startswith("attempt") for name in reference.standing):
+            return "no attempt is there"
+        if record != ("finished", record[1], code):
+            return f"exit {code}, and the journal says {record}"
+        return None
+    if code == 4 and case.shape in MAY_STOP:
+        doubtful = [step for event, step, data in events if event == "step.in_doubt" and data.get("state") == "unknown"]
+        if not doubtful:
+            return "it stopped with exit 4 although no step is in doubt"
+        order = list(reference.standing)
+        reached = order.index(doubtful[0])
+        if any(name in standing for name in order[reached + 1:]) or any(name not in standing for name in order[:reached]):
+            return f"in doubt at {doubtful[0]}, but {standing} stands"
+        return None
+    if code == 1 and case.shape in MAY_GO_BACK:
+        begun = [event for event, _, _ in events if event.startswith("repair.")]
+        if begun.count("repair.started") != 1 or set(standing) - {"mended"}:
+            return f"it went back with {begun}, and {standing} stands"
+        return None
+    return f"it ended with {code}, without a kill with {reference.exit}: {case.said[-1]}"
+
+
+def plan(references, wanted, seed):
+    """(shape, failpoints) of each case: every crossing in turn, in rounds, until there are enough kills."""
+    chance = random.Random(seed)
+    cases, kills = [], 0
+    total = sum(len(reference.points) for reference in references.values())
+    stride = max(1, (total * 4 // 3) // wanted)
+    while kills < wanted:
+        before = kills
+        for shape, reference in references.items():
+            offset = chance.randrange(stride)
+            for number in range(1 + offset, len(reference.points) + 1, stride):
+                failpoints = [f"all:{number}"]
+                if chance.random() < 0.33:
+                    failpoints.append(f"all:{chance.randint(1, 25)}")
+                cases.append((shape, failpoints))
+                kills += len(failpoints)
+        if kills == before:
+            sys.exit("kill: no shape crosses a point")
+    return cases
+
+
+def main():
+    options = argparse.ArgumentParser()
+    options.add_argument("--short", action="store_true")
+    options.add_argument("--long", action="store_true")
+    options.add_argument("--prove", action="store_true")
+    options.add_argument("--seed", type=int, default=1)
+    options.add_argument("--shape", action="append", default=[])
+    options.add_argument("--case", help="shape and failpoints, as a failure prints them")
+    options.add_argument("--kills", type=int, help="how many, instead of the form's number")
+    options.add_argument("--verbose", action="store_true")
+    given = options.parse_args()
+    shapes = given.shape or sorted(path.stem for path in (HERE / "shapes").glob("*.lua") if path.stem != "effects")
+    if given.case:
+        shapes = [given.case.split()[0]]
+    if given.prove:
+        shapes, given.kills = ["liar"], 60
+    references = {shape: Reference(shape) for shape in shapes}
+    cases = plan(references, given.kills or (LONG if given.long else SHORT), given.seed)
+    if given.case:
+        cases = [(shapes[0], given.case.split()[1:])]
+    deaths, failures, stopped = Counter(), [], Counter()
+    start = time.monotonic()
+
+    def one(entry):
+        shape, failpoints = entry
+        with tempfile.TemporaryDirectory(dir=place(), prefix="rb-kill-") as folder:
+            case = Case(shape, folder)
+            code = case.run(failpoints)
+            problem = judge(case, code, references[shape])
+            if problem and given.verbose:
+                problem += "\n" + "\n".join(f"    {event} {step} {json.dumps(data)[:150]}" for event, step, data in case.events())
+                problem += f"\n    effects: {case.effects()} deaths after events {case.deaths}, exits {case.exits}"
+            return shape, failpoints, len(case.deaths), code, problem
+
+    with ThreadPoolExecutor(2) as pool:
+        for shape, failpoints, died, code, problem in pool.map(one, cases):
+            deaths[shape] += died
+            stopped[code] += 1
+            if problem:
+                failures.append(f"--case '{shape} {' '.join(failpoints)}': {problem}")
+    seconds = time.monotonic() - start
+    if given.prove:
+        twice, gone = (sum(text in failure for failure in failures) for text in ("twice happened twice", "but {'twice': 1} {} stands"))
+        print(f"steps that lie about their effects: {twice} effects found that happened twice, {gone} that never did, in {len(cases)} runs"
+              f"{'' if twice and gone else ' - NOT NOTICED'}")
+        return 0 if twice and gone else 1
+    for failure in failures if given.verbose else failures[:10]:
+        print(f"  kill.py {failure}")
+    for shape in shapes:
+        print(f"  {shape}: {len(references[shape].points)} points, {deaths[shape]} kills")
+    print(f"kills: {sum(deaths.values())} in {len(cases)} runs of {len(shapes)} shapes, {seconds * 1000 / max(1, sum(deaths.values())):.0f} ms a kill, "
+          f"exits {dict(sorted((str(k), v) for k, v in stopped.items()))}, failures {len(failures)}")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
