@@ -5,7 +5,7 @@ namespace runbook::cli {
 
 namespace {
 
-constexpr Option journal{"journal", "FILE|URL",
+constexpr Option journal{"journal", "PLACE",
                          "journal to use: a file, or postgres://… (default: $RUNBOOK_JOURNAL, "
                          "else $XDG_STATE_HOME/runbook/journal.db)",
                          Complete::file};
