@@ -85,22 +85,20 @@ class StoredJournal : public Journal {
     std::unique_ptr<Store> store_;
     Holder me_;
     std::mutex mutex_;
-    std::string broken_;                       ///< message of the failed commit
+    std::optional<Error> broken_;              ///< of the commit that failed
     std::map<std::string, std::int64_t> held_; ///< fences that this object was given
 };
 
 void StoredJournal::change(const std::function<void()>& work) {
     if (store_->read_only())
         throw Error("journal", "journal " + name() + ": opened for reading only");
-    if (!broken_.empty())
-        throw Error(
-            "journal.unknown", broken_,
-            "nothing was done on top of it: free space or repair the disk, then resume the run");
+    if (broken_)
+        throw *broken_;
     try {
         store_->change(work);
     } catch (const Error& error) {
         if (error.kind() == "journal.unknown")
-            broken_ = error.message();
+            broken_ = error;
         throw;
     }
 }

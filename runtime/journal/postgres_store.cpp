@@ -101,7 +101,7 @@ class PostgresStore final : public Store {
 
     db::Url url_;
     std::string name_, warning_;
-    bool read_only_;
+    bool read_only_, given_up_ = false;
     std::unique_ptr<db::Connection> connection_;
 };
 
@@ -142,13 +142,18 @@ void PostgresStore::connect() {
 void PostgresStore::ensure_connected() {
     if (!lost())
         return;
-    const double until = time::monotonic() + reconnect_seconds;
+    // Waited for once: who is told that the server is away only has to leave.
+    const double until = time::monotonic() + (given_up_ ? 0 : reconnect_seconds);
     for (;;) {
         try {
-            return connect();
+            connect();
+            given_up_ = false;
+            return;
         } catch (const Error& error) {
-            if (error.kind() != "db.connection" || time::monotonic() > until)
-                throw;
+            if (error.kind() != "db.connection" || time::monotonic() > until) {
+                given_up_ = true;
+                throw as_journal(error);
+            }
         }
         std::this_thread::sleep_for(std::chrono::milliseconds(200));
     }
@@ -171,9 +176,9 @@ void PostgresStore::rollback() noexcept {
 
 void PostgresStore::change(const std::function<void()>& work) {
     for (bool again = false;; again = true) {
+        ensure_connected();
+        failpoint::cross("journal.before");
         try {
-            ensure_connected();
-            failpoint::cross("journal.before");
             begin();
             work();
             failpoint::cross("journal.inside");
@@ -200,8 +205,8 @@ void PostgresStore::change(const std::function<void()>& work) {
 
 void PostgresStore::read(const std::function<void()>& work, bool one_view) {
     for (bool again = false;; again = true) {
+        ensure_connected();
         try {
-            ensure_connected();
             if (one_view) {
                 begin();
                 execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ");
