@@ -10,6 +10,7 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <optional>
 
 namespace runbook::db {
 
@@ -168,7 +169,7 @@ struct Attempt {
     std::mutex mutex;
     std::condition_variable changed;
     Handle handle;
-    std::exception_ptr error;
+    std::optional<Error> error; ///< by value: what one thread throws the other does not share
     bool done = false;
 };
 
@@ -181,16 +182,18 @@ void Session::connect(Cancel& cancel) {
     auto attempt = std::make_shared<Attempt>();
     std::thread([attempt, url = url_, options = options_] {
         Handle handle;
-        std::exception_ptr error;
+        std::optional<Error> error;
         try {
             handle = open_handle(url, options);
-        } catch (const std::exception&) {
-            error = std::current_exception();
+        } catch (const Error& problem) {
+            error = problem;
+        } catch (const std::exception& problem) {
+            error = Error("internal", problem.what());
         }
         {
             std::lock_guard lock(attempt->mutex);
             attempt->handle = std::move(handle);
-            attempt->error = error;
+            attempt->error = std::move(error);
             attempt->done = true;
         }
         attempt->changed.notify_one();
@@ -209,7 +212,7 @@ void Session::connect(Cancel& cancel) {
                         "is the address right, and does a firewall drop packets?");
     }
     if (attempt->error)
-        std::rethrow_exception(attempt->error);
+        throw Error(*attempt->error);
     handle_ = std::move(attempt->handle);
 }
 
