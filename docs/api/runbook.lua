@@ -936,6 +936,48 @@ function ask(role) end
 ---@param fn function gets what the checkpoint saw
 function repair(why, fn) end
 
+---Verdict: undo back to and including that step, and go forward again from it; once, then a rollback.
+---@param step string an earlier step
+---@param more? table times = how often, instead of once
+function redo(step, more) end
+
+---Verdict: wait between two steps or sub-steps; of a monitor until its rule is fine again, else until `runbook resume`.
+---@param why string the reason
+function pause(why) end
+
+---Verdict of a monitor: cancel the statement in progress in the server; the step's retry decides what follows (error kind cancelled.statement).
+---@param why string the reason
+function cancel_statement(why) end
+
+---Verdict: go on, but say it.
+---@param channel string channel, or a list of them
+function tell(channel) end
+
+---@class monitor.options
+---@field every? string|number how often it looks
+---@field from? string step or phase that it begins with
+---@field lasts? string|number how long after `from` it goes on; the run stays until then
+---@field no_data? any verdict after three samples without data, or { verdict, after = n }; the severest of its rules if left out
+---@field owner? string role that is responsible
+---@field stale? string|number a sample that says it is older than this is no data; three times `every` if left out
+---@field timeout? string|number bounds one sample; `every`, at least 5s, if left out
+---@field to? string step that it ends with
+
+---Watches beside later steps. Each rule is { sample, above =, below =, outside = or is =, verdict = }; the sample returns a value, or { value =, requests =, at = }.
+---@param name string shown to people; unique in the file
+---@param options monitor.options what it is and does
+function monitor(name, options) end
+
+---A level of a monitor against a baseline: relative(0.5, fn) is half as much again.
+---@param by number part of the baseline
+---@param fn? function returns the baseline; the first sample of the run if left out
+function relative(by, fn) end
+
+---A level of a monitor against a baseline: points(0.1, fn) is that much more.
+---@param by number distance from the baseline
+---@param fn? function returns the baseline; the first sample of the run if left out
+function points(by, fn) end
+
 ---What a library returns for `step "x" { library.thing(), … }`: run, undo, observe, capture.
 ---@param table table the functions
 function action(table) end

@@ -19,6 +19,11 @@ constexpr Option approve{"approve", "GATE", "approve a gate beforehand, as the i
                          Complete::nothing, true};
 constexpr Option detach{"detach", "", "leave at a gate with exit 3 instead of waiting"};
 
+constexpr Option why{"why", "TEXT", "reason, for the report"};
+
+constexpr std::string_view control_exits = "0  the run has taken it\n"
+                                           "1  the run ended before, or refused\n"
+                                           "2  usage, no such run, or nobody runs it";
 constexpr std::string_view run_exits =
     "0  succeeded\n"
     "1  failed or declined; what it did is undone, or kept as declared\n"
@@ -61,7 +66,7 @@ const std::vector<Command>& table() {
          false,
          run_exec},
         {"resume",
-         "continue a run that was held, interrupted or killed",
+         "continue a run that was held, paused, interrupted or killed",
          {{"RUN", Complete::run}},
          {{"accept-changed", "", "go on although the playbook's source changed"},
           approve,
@@ -71,30 +76,77 @@ const std::vector<Command>& table() {
           journal},
          "runbook resume 20261120-2200-7f3a\n"
          "runbook resume last",
-         "Finished steps are not run again; a step in doubt is looked at first. RUN is a run's id, "
-         "a "
-         "unique part of one, or `last`.",
+         "Finished steps are not run again; a step in doubt is looked at first. A run that is "
+         "paused goes on in its own process. RUN is a run's id, a unique part of one, or `last`.",
          run_exits,
          false,
          false,
          run_resume},
         {"rollback",
-         "undo a held or failed run",
+         "undo a held or failed run, or one that runs",
          {{"RUN", Complete::run}},
          {{"way", "WAY", "the way back, where the playbook declares several"},
+          {"why", "TEXT", "reason, for the report (a run that is live)"},
           output,
           report,
           journal},
          "runbook rollback 20261120-2200-7f3a\n"
          "runbook rollback last --way restore",
-         "The undos of all steps that started run, newest first.",
+         "The undos of all steps that started run, newest first. A run that is live is told "
+         "through "
+         "the journal: its step is cancelled, and it goes back in its own process while this "
+         "command "
+         "shows it.",
          "0  nothing was left to undo\n"
-         "1  rolled back\n"
-         "2  not started: usage, no such run, or the run is still held by a process\n"
+         "1  rolled back, or the run ended before it could be\n"
+         "2  not started: usage, or no such run\n"
          "4  a person is needed: an undo failed",
          false,
          false,
          run_rollback},
+        {"pause",
+         "let a running run wait before its next step",
+         {{"RUN", Complete::run}},
+         {why, journal},
+         "runbook pause 20261120-2200-7f3a --why \"replicas are behind\"\n"
+         "runbook resume 20261120-2200-7f3a          lets it go on",
+         "What runs now is finished first; a step of several sub-steps waits between two of them. "
+         "Deadlines go on.",
+         control_exits,
+         false,
+         false,
+         run_pause},
+        {"cancel",
+         "cancel what a running run does now, and hold it",
+         {{"RUN", Complete::run}},
+         {why, journal},
+         "runbook cancel 20261120-2200-7f3a --why \"wrong database\"",
+         "The statement is cancelled in the server, a process is ended with its whole tree, and "
+         "the "
+         "run leaves with exit 3. Nothing is undone: the answer says what is left switched on.",
+         "0  the run is held\n"
+         "1  the run ended before, or has not stopped in time\n"
+         "2  usage, no such run, or nobody runs it",
+         false,
+         false,
+         run_cancel},
+        {"retry",
+         "run a failed step of a held run again, and go on",
+         {{"RUN", Complete::run}, {"STEP"}},
+         {{"accept-changed", "", "go on although the playbook's source changed"},
+          approve,
+          detach,
+          output,
+          report,
+          journal},
+         "runbook retry 20261120-2200-7f3a \"copy\"",
+         "STEP is a step or checkpoint that failed, did not pass or is in doubt; its attempts "
+         "count "
+         "from one again. Who retries a step in doubt says that a second run does no harm.",
+         run_exits,
+         false,
+         false,
+         run_retry},
         {"approve",
          "answer a gate with yes",
          {{"RUN", Complete::run}, {"GATE"}},

@@ -64,7 +64,10 @@ std::string wrapped(std::string_view text, std::size_t indent, std::size_t width
 // One file each in runtime/cli/commands/.
 int run_exec(const Context&, const Arguments&);
 int run_resume(const Context&, const Arguments&);
+int run_retry(const Context&, const Arguments&);
 int run_rollback(const Context&, const Arguments&);
+int run_pause(const Context&, const Arguments&);
+int run_cancel(const Context&, const Arguments&);
 int run_runs(const Context&, const Arguments&);
 int run_show(const Context&, const Arguments&);
 int run_tail(const Context&, const Arguments&);

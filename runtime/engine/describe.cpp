@@ -121,6 +121,66 @@ const std::vector<Word>& words() {
           {"fn", "function", "gets what the checkpoint saw", false, {}}},
          "checkpoint \"c\" { run = function() return 1 end, pass = function(n) return n == 1 end, "
          "fail = { otherwise = repair(\"set it right\", function() end) } }"},
+        {"redo",
+         "Verdict: undo back to and including that step, and go forward again from it; once, then "
+         "a rollback.",
+         nullptr,
+         {{"step", "string", "an earlier step", false, {}},
+          {"more", "table", "times = how often, instead of once", true, {}}},
+         "step \"x\" { run = function() return 1 end }\ncheckpoint \"c\" { run = function() return "
+         "1 "
+         "end, pass = function(n) return n == 1 end, fail = { otherwise = redo \"x\" } }"},
+        {"pause",
+         "Verdict: wait between two steps or sub-steps; of a monitor until its rule is fine again, "
+         "else until `runbook resume`.",
+         nullptr,
+         {{"why", "string", "the reason", false, {}}},
+         "checkpoint \"c\" { run = function() return 1 end, pass = function(n) return n == 1 end, "
+         "fail = { otherwise = pause \"not yet\" } }"},
+        {"cancel_statement",
+         "Verdict of a monitor: cancel the statement in progress in the server; the step's retry "
+         "decides what follows (error kind cancelled.statement).",
+         nullptr,
+         {{"why", "string", "the reason", false, {}}},
+         "step \"x\" { run = function() return 1 end }\nmonitor \"locks\" { from = \"x\", to = "
+         "\"x\", "
+         "every = \"5s\", { function() return 0 end, above = \"30s\", verdict = cancel_statement "
+         "\"others wait\" } }"},
+        {"tell",
+         "Verdict: go on, but say it.",
+         nullptr,
+         {{"channel", "string", "channel, or a list of them", false, {}}},
+         "checkpoint \"c\" { run = function() return 1 end, pass = function(n) return n == 1 end, "
+         "fail = { otherwise = tell \"operations\" } }"},
+        {"monitor",
+         "Watches beside later steps. Each rule is { sample, above =, below =, outside = or is =, "
+         "verdict = }; the sample returns a value, or { value =, requests =, at = }.",
+         "monitor",
+         {name},
+         "step \"x\" { run = function() return 1 end }\nmonitor \"watch\" { from = \"x\", to = "
+         "\"x\", "
+         "every = \"15s\", { function() return 0 end, above = 0.05, sustained = \"2m\", verdict = "
+         "rollback \"too many errors\" } }"},
+        {"relative",
+         "A level of a monitor against a baseline: relative(0.5, fn) is half as much again.",
+         nullptr,
+         {{"by", "number", "part of the baseline", false, {}},
+          {"fn",
+           "function",
+           "returns the baseline; the first sample of the run if left out",
+           true,
+           {}}},
+         "local level = relative(0.5, function() return 100 end)"},
+        {"points",
+         "A level of a monitor against a baseline: points(0.1, fn) is that much more.",
+         nullptr,
+         {{"by", "number", "distance from the baseline", false, {}},
+          {"fn",
+           "function",
+           "returns the baseline; the first sample of the run if left out",
+           true,
+           {}}},
+         "local level = points(0.1, function() return 0.02 end)"},
         {"action",
          "What a library returns for `step \"x\" { library.thing(), … }`: run, undo, observe, "
          "capture.",

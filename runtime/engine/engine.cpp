@@ -242,9 +242,11 @@ struct Engine::Impl {
         session.last_request = 0;
         // What was asked while nobody ran it still counts; what an earlier process has seen does
         // not.
-        for (const journal::Request& request : session.journal->requests(session.run, 0))
+        for (const journal::Request& request : session.journal->requests(session.run, 0)) {
+            session.newest_request = std::max(session.newest_request, request.id);
             if (history.empty() || request.micros <= history.back().micros)
                 session.last_request = std::max(session.last_request, request.id);
+        }
         link_run(session);
         lua_getfield(L, LUA_REGISTRYINDEX, "runbook.host");
         lua_getfield(L, -1, "try");
@@ -368,6 +370,10 @@ int Engine::rollback(const std::string& run, const std::string& way, const Optio
     return continue_run(run, "rollback", way, options);
 }
 
+int Engine::retry(const std::string& run, const std::string& step, const Options& options) {
+    return continue_run(run, "retry", step, options);
+}
+
 int Engine::continue_run(const std::string& run, const std::string& mode, const std::string& way,
                          const Options& options) {
     Session session(impl_->register_bindings, impl_->sink, options);
@@ -389,7 +395,14 @@ int Engine::continue_run(const std::string& run, const std::string& mode, const 
     session.on_begin = [&] {
         Impl::append(session, "run.resumed", Map{{"by", current_user()}, {"host", host_name()}});
     };
-    return impl_->run(session, history, way);
+    try {
+        return impl_->run(session, history, way);
+    } catch (const Error&) {
+        // refused before it began: the run is what it was, not one that was interrupted
+        if (!session.begun && record->state == journal::RunState::held)
+            session.journal->finish(run, record->state, record->outcome, record->exit);
+        throw;
+    }
 }
 
 Map Engine::plan(const Options& options) {

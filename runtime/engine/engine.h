@@ -70,6 +70,9 @@ class Engine {
     /// Rolls a held or failed run back.
     int rollback(const std::string& run, const std::string& way, const Options& options);
 
+    /// Runs a failed step or checkpoint of a held run again and goes on.
+    int retry(const std::string& run, const std::string& step, const Options& options);
+
     /// Loads the file (declarations only) and describes it: {name, summary, items:[…], window,
     /// way_back:[…], reach:{…}}. Parameters may be missing; they stand as "<name>".
     Map plan(const Options& options);

@@ -334,6 +334,31 @@ int host_last_request(lua_State* L) {
     return 1;
 }
 
+/// The newest request when this process took the run: what was asked before it asked somebody else.
+int host_newest_request(lua_State* L) {
+    lua_pushnumber(L, static_cast<lua_Number>(session_of(L).newest_request));
+    return 1;
+}
+
+/// cut(why): cancels what the run's main task waits for, and each later wait until clear_cancel.
+/// cut(why, true): only a native wait that it is in now; whether there was one.
+int host_cut(lua_State* L) {
+    return guarded(L, [L] {
+        Session& session = session_of(L);
+        const vm::TaskPtr& task = session.main_task;
+        const bool once = lua_toboolean(L, 2) != 0;
+        const vm::OperationPtr waiting = task ? task->waiting : nullptr;
+        const bool native = waiting && waiting->work && !waiting->steadfast;
+        if (task && !task->ended && (!once || (native && !task->cancelled))) {
+            session.scheduler().cancel(task, Error("cancelled", text_at(L, 1)));
+            if (once)
+                task->cancelled.reset();
+        }
+        lua_pushboolean(L, native);
+        return 1;
+    });
+}
+
 /// append(event, step, data): journals what is pending and then the event, synced; shows both.
 int start_append(lua_State* L) {
     int status = -1;
@@ -369,23 +394,28 @@ int start_append(lua_State* L) {
     return status >= 0 ? lua_yield(L, 1) : lua_error(L);
 }
 
+/// requests(after, peek): what other terminals asked since. A peek does not count as seen: an
+/// answer that is posted before its question stays for it.
 int start_requests(lua_State* L) {
     int status = -1;
     {
         Session* self = &session_of(L);
+        const bool peek = lua_toboolean(L, 2) != 0;
         auto found = std::make_shared<std::vector<journal::Request>>();
         const auto after = static_cast<std::int64_t>(lua_tonumber(L, 1));
         status = park_on_journal(
             L,
             [self, found, after](Cancel&) { *found = self->journal->requests(self->run, after); },
-            [self, found](lua_State* to) {
+            [self, found, peek](lua_State* to) {
                 List list;
                 for (const journal::Request& request : *found) {
-                    self->last_request = std::max(self->last_request, request.id);
+                    if (!peek)
+                        self->last_request = std::max(self->last_request, request.id);
                     list.push_back(Map{{"id", request.id},
                                        {"verb", request.verb},
                                        {"subject", request.subject},
-                                       {"by", request.by}});
+                                       {"by", request.by},
+                                       {"data", request.data}});
                 }
                 vm::push_value(to, list);
                 return 1;
@@ -481,6 +511,8 @@ void push_engine_library(lua_State* L, Session& session) {
                                          {"fence", host_fence},
                                          {"progress", host_progress},
                                          {"progressed", host_progressed},
+                                         {"newest_request", host_newest_request},
+                                         {"cut", host_cut},
                                          {"begin", host_begin},
                                          {"emit", host_emit},
                                          {"seed", host_seed},

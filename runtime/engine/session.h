@@ -73,6 +73,7 @@ struct Session {
     std::shared_ptr<Worker> journal_worker;
     std::string journal_location, run;
     std::int64_t fence = 0, last_request = 0;
+    std::int64_t newest_request = 0; ///< what was asked before this process had the run
     std::deque<Pending> pending;
     std::map<std::string, double> progressed; ///< step → when its work last got on, monotonic
     std::string mode = "exec";

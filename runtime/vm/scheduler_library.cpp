@@ -152,6 +152,20 @@ int cancel_task(lua_State* L) {
     return 0;
 }
 
+/// cancel_wait(task, why): cancels the native work that the task waits for now, if any; the task
+/// itself is not cancelled. Whether there was some.
+int cancel_wait(lua_State* L) {
+    TaskPtr task = check_task(L, 1);
+    const bool native = !task->ended && !task->cancelled && task->waiting && task->waiting->work &&
+                        !task->waiting->steadfast;
+    if (native) {
+        Scheduler::of(L).cancel(task, Error("cancelled", luaL_optstring(L, 2, "cancelled")));
+        task->cancelled.reset();
+    }
+    lua_pushboolean(L, native);
+    return 1;
+}
+
 int task_ended(lua_State* L) {
     lua_pushboolean(L, check_task(L, 1)->ended);
     return 1;
@@ -233,6 +247,7 @@ void push_waiting_function(lua_State* L, lua_CFunction start, int upvalues) {
 void push_scheduler_library(lua_State* L) {
     static const luaL_Reg functions[] = {{"spawn", spawn},
                                          {"cancel", cancel_task},
+                                         {"cancel_wait", cancel_wait},
                                          {"push_deadline", push_deadline},
                                          {"pop_deadline", pop_deadline},
                                          {"enter", enter},

@@ -1,8 +1,9 @@
-// `runbook exec`, `resume` and `rollback`: what runs.
+// `runbook exec`, `resume`, `retry` and `rollback`: what runs.
 #include "runtime/base/error.h"
 #include "runtime/base/text.h"
 #include "runtime/cli/arguments.h"
 #include "runtime/cli/command.h"
+#include "runtime/cli/commands/control.h"
 #include "runtime/cli/output.h"
 #include "runtime/cli/playbook.h"
 #include "runtime/journal/journal.h"
@@ -51,10 +52,6 @@ int guarded(Shown& shown, Run run) {
     }
 }
 
-std::string run_of(const Arguments& arguments) {
-    return find_run(*open_journal(arguments), arguments.positional.front()).run;
-}
-
 } // namespace
 
 int run_exec(const Context& context, const Arguments& arguments) {
@@ -76,14 +73,28 @@ int run_exec(const Context& context, const Arguments& arguments) {
 }
 
 int run_resume(const Context& context, const Arguments& arguments) {
-    const std::string run = run_of(arguments);
+    const auto record = find_run(*open_journal(arguments), arguments.positional.front());
+    if (is_live(record))
+        return continue_live(*open_journal(arguments, false), record);
+    const std::string& run = record.run;
     Shown shown(arguments);
     engine::Engine engine(context.register_bindings, shown);
     return guarded(shown, [&] { return engine.resume(run, run_options(arguments)); });
 }
 
+int run_retry(const Context& context, const Arguments& arguments) {
+    const std::string run = retried_run(arguments);
+    Shown shown(arguments);
+    engine::Engine engine(context.register_bindings, shown);
+    return guarded(
+        shown, [&] { return engine.retry(run, arguments.positional[1], run_options(arguments)); });
+}
+
 int run_rollback(const Context& context, const Arguments& arguments) {
-    const std::string run = run_of(arguments);
+    const auto record = find_run(*open_journal(arguments), arguments.positional.front());
+    if (is_live(record))
+        return rollback_live(*open_journal(arguments, false), record, arguments);
+    const std::string& run = record.run;
     Shown shown(arguments);
     engine::Engine engine(context.register_bindings, shown);
     return guarded(

@@ -16,6 +16,16 @@ function program.each_destination(visit)
     if updates.status_page then all(header, who, "status_page", updates.status_page == true and "status_page" or updates.status_page) end
   end
   for _, notice in ipairs(program.notices) do all(notice, program.label("notice", notice.name), "to", notice.t.to) end
+  local function told(item, verdict)
+    if type(verdict) == "table" and verdict.verdict == "tell" then all(item, program.label(item.kind, item.name), "tell", verdict.channels) end
+  end
+  for _, item in ipairs(program.track) do
+    local rows = item.kind == "checkpoint" and item.t.fail or {}
+    for _, row in ipairs(rows) do told(item, row[1]) end
+    told(item, rows.otherwise)
+    for _, rule in ipairs(item.rules or {}) do told(item, rule.verdict) end
+    told(item, item.no_data)
+  end
   for _, followup in ipairs(program.followups or {}) do all(followup, program.label("followup", followup.name), "to", followup.t.to) end
 end
 

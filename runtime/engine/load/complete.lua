@@ -26,6 +26,7 @@ function program.findings()
       add(item, ("%s: option 'role': no role '%s'%s"):format(who, item.t.role, host.did_you_mean(item.t.role, t.roles)))
     end
   end
+  for _, check in ipairs(program.late_checks) do check(add, names, track) end
   if t.window then
     known(header, "window", "from", t.window.from)
     known(header, "window", "to", t.window.to)

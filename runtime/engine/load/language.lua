@@ -115,6 +115,7 @@ end
 
 M.host, M.options, M.params, M.words, M.track, M.names = host, options, params, words, track, names
 M.Verdict, M.Action, M.Way = Verdict, Action, Way
+M.late_checks = {} -- functions (add, names, track): what only the whole file shows, by the file of the words it belongs to
 M.is, M.fail, M.label, M.declare, M.two_part, M.new_handle = is, fail, label, declare, two_part, new_handle
 M.check_options, M.check_functions, M.flatten_actions = check_options, check_functions, flatten_actions
 return M

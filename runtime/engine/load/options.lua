@@ -85,5 +85,21 @@ return {
     otherwise = option("string", "rollback or hold, when nobody answers"), owner = option("string", "role that is responsible"), takes = option("duration", "estimate"),
   },
   checklist = { owner = option("string", "role that is responsible"), takes = option("duration", "estimate"), fail = option("table", "decision table; default: not passed stops the run") },
+  monitor = {
+    from = option("string", "step or phase that it begins with"), to = option("string", "step that it ends with"),
+    lasts = option("duration", "how long after `from` it goes on; the run stays until then"), every = option("duration", "how often it looks"),
+    no_data = option("any", "verdict after three samples without data, or { verdict, after = n }; the severest of its rules if left out"),
+    timeout = option("duration", "bounds one sample; `every`, at least 5s, if left out"),
+    stale = option("duration", "a sample that says it is older than this is no data; three times `every` if left out"),
+    owner = option("string", "role that is responsible"),
+  },
+  monitor_rule = {
+    above = option("any", "more than this is a breach: a number, \"5 %\", \"200ms\", relative(…) or points(…)"), below = option("any", "less than this is a breach"),
+    outside = option("table", "{ lowest, highest }: what is not between them is a breach"), is = option("any", "this value is a breach"),
+    sustained = option("duration", "only after it lasted so long"), times = option("number", "only after so many samples in a row"),
+    over = option("duration", "the sum of the samples of that time is judged, for samples that count"),
+    requests = option("number", "judged only where the sample says that it stands on so many requests"),
+    verdict = option("any", "what follows: rollback, hold, ask, redo, pause, cancel_statement or tell"), name = option("string", "name of the sample in the result"),
+  },
   toggle = { on = option("function", "switches on"), off = option("function", "switches off"), state = option("function", "on, off or nil for unknown") },
 }

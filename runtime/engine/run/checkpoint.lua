@@ -43,7 +43,7 @@ function M.perform(item)
         item.status = "failed"
         judged(item, false, result, problem, verdict, started)
         return { verdict = verdict.verdict, why = ("%s did not pass%s"):format(label("checkpoint", item.name), verdict.why and ": " .. verdict.why or ""),
-          way = verdict.way, roles = verdict.roles, item = item, problem = problem }
+          way = verdict.way, roles = verdict.roles, step = verdict.step, times = verdict.times, channels = verdict.channels, item = item, problem = problem }
       end
       repaired = true
       judged(item, false, result, problem, verdict, started)

@@ -1,7 +1,8 @@
 -- Puts the files of a run together. Each gets this one table and finds the others in it by name. Returns main's table.
 local host, program = ...
 local engine = { host = host, program = program }
-for _, name in ipairs { "common", "judge", "people", "doubt", "step", "substep", "substep_undo", "compose", "watch", "checkpoint", "gate", "checklist", "rollback", "time", "outbox", "says", "updates", "notices", "goals", "history", "main" } do
+for _, name in ipairs { "common", "live", "judge", "people", "doubt", "step", "substep", "substep_undo", "compose", "watch", "checkpoint", "gate",
+  "checklist", "rollback", "redo", "monitor", "time", "outbox", "says", "updates", "notices", "goals", "history", "ending", "restore", "main" } do
   engine[name] = host.chunk("runtime/engine/run/" .. name .. ".lua")(engine)
 end
 return engine.main

@@ -11,6 +11,7 @@ local function severest(rows)
   end
   local otherwise = rows and rows.otherwise
   if otherwise and (not worst or otherwise.severity > worst.severity) then worst = otherwise end
+  if worst and worst.severity < verdict_of.repair(function() end).severity then worst = nil end -- saying it, or waiting, would let it pass
   return worst or verdict_of.rollback("the checkpoint did not pass")
 end
 

@@ -1,103 +1,17 @@
--- The main task of a run: history in, exit code out. Loaded once per run with the program (words.lua) that the file declared.
+-- The main task of a run: history in, exit code out. The loop over the items, and what each verdict leads to.
 local engine = ...
-local host, program, common, people, rollback = engine.host, engine.program, engine.common, engine.people, engine.rollback
+local host, program, common, people, rollback, live = engine.host, engine.program, engine.common, engine.people, engine.rollback, engine.live
 local journal, label = common.journal, program.label
 local track = program.track
 local M = {}
 
--- What the journal says about each item. Returns {undone, rolling_back, why, way, touched, ended}.
--- `item.failed_for` is a failure, and `item.refused` a person's no, that nothing followed yet: the run ended right after it.
-local function restore(history)
-  local past = { undone = {}, touched = false }
-  for _, event in ipairs(history) do
-    local item, data = program.names[event.step], event.data
-    local kind = event.event
-    if item and kind:sub(1, 8) == "substep." and data.name then engine.substep.restore(item, kind, data)
-      past.touched = past.touched or common.has_way_back(item)
-    elseif item then
-      if kind == "sleep.started" then
-        item.sleeps = item.sleeps or {}
-        item.sleeps[data.key] = host.parse_time(data.till)
-      elseif kind == "attempt.failed" and item.kind == "step" then -- it ended, and its next attempt was due
-        item.status, item.retry_due, item.sleeps = "failed", true, nil
-      elseif kind == "step.started" then
-        item.status, item.attempt, item.elapsed, item.failed_for, item.passed_over, item.retry_due = "started", data.attempt, nil, nil, nil, nil
-        item.first_at = item.first_at or event.at
-        past.undone[event.step] = nil -- it ran again after its undo (in doubt, partial)
-        past.touched = past.touched or common.has_way_back(item)
-      elseif kind == "step.captured" then item.saved = data.saved
-      elseif kind == "step.finished" then item.status, item.result, item.elapsed = "finished", data.result, data.elapsed_s
-      elseif kind == "step.skipped" then item.status = "skipped"
-      elseif kind == "attempt.failed" and item.kind == "step" then item.status = "failed" -- known to have ended: not in doubt, tried again
-      elseif kind == "step.failed" then item.status, item.failed_for = "failed", (data.error or {}).message or "no reason was recorded"
-      elseif kind == "repair.started" then item.repaired = true
-      elseif kind == "checkpoint.judged" then item.status, item.result, item.unpassed = data.passed and "finished" or "waiting", data.result, not data.passed
-      elseif kind == "decision.answered" and (item.failed_for or item.unpassed) then
-        item.passed_over, item.ordered = data.answer == "go_on", data.answer == "rollback"
-      elseif kind == "gate.opened" and item.kind == "gate" then item.deadline = data.deadline and host.parse_time(data.deadline)
-      elseif kind == "gate.answered" and item.kind == "gate" then
-        item.result = data
-        item.status = data.answer == "approve" and "finished" or "waiting"
-        item.refused = data.answer == "reject" and data.by or nil
-      elseif kind == "undo.finished" then
-        past.undone[event.step], item.sleeps, item.epoch = true, nil, (item.epoch or 0) + 1
-      end
-    end
-    if kind == "rollback.started" then past.rolling_back, past.why, past.way, past.ended = true, data.why, data.way, nil
-    elseif kind == "rollback.finished" then past.rolled_back = true
-    elseif kind == "run.finished" then past.ended = data
-    elseif kind == "run.held" then
-      for _, held in ipairs(track) do held.failed_for = nil end -- whoever resumes wants it tried again
-    end
-  end
-  return past
-end
-
-local clock = {}
-local function window_seconds()
-  return clock.from and (clock.to or host.monotonic()) - clock.from or nil
-end
-
-local function finish(outcome, exit, more)
-  local data = { outcome = outcome, exit = exit, elapsed_s = host.monotonic() - clock.started, window_s = window_seconds() }
-  for key, value in pairs(more or {}) do data[key] = value end
-  journal("run.finished", nil, data)
-  return exit, outcome
-end
-
-local function held(why, exit, outcome)
-  host.clear_cancel()
-  journal("run.held", nil, { why = why, resume = "runbook resume " .. host.run_id(), outcome = outcome or "held", exit = exit or 3,
-    elapsed_s = clock.started and host.monotonic() - clock.started, window_s = window_seconds() })
-  return exit or 3, outcome or "held"
-end
+local finish, held, join, stop_beside = engine.ending.finish, engine.ending.held, engine.ending.join, engine.ending.stop_beside
 
 local perform = {}
 for _, kind in ipairs { "step", "checkpoint", "gate", "checklist" } do perform[kind] = engine[kind].perform end
 
--- Steps declared `beside` run in tasks of their own and are joined before the step they name.
-local beside = {}
-local function join(name)
-  for i = #beside, 1, -1 do
-    local entry = beside[i]
-    if not name or entry.item.t.beside == name then
-      table.remove(beside, i)
-      local ok, outcome = host.join(entry.task)
-      if not ok then return { verdict = "rollback", why = tostring(outcome), item = entry.item } end
-      if outcome then return outcome end
-    end
-  end
-end
-
-local function stop_beside()
-  for _, entry in ipairs(beside) do host.cancel(entry.task, "the run goes back") end
-  for _, entry in ipairs(beside) do host.join(entry.task) end
-  beside = {}
-end
-
 local function take(item)
-  local header = program.header().t
-  if item.kind == "phase" then return end
+  if item.kind == "phase" or item.kind == "monitor" then return end
   if item.t.on == "rollback" then
     item.met = true
     return
@@ -110,21 +24,29 @@ local function take(item)
   end
   if item.refused then return { verdict = "rollback", why = ("%s was declined by %s"):format(label(item.kind, item.name), item.refused), item = item } end
   if item.status == "finished" or item.status == "skipped" or (item.status == "failed" and item.t.failure == "continue" and not item.retry_due) then return end
+  outcome = live.boundary(item)
+  if outcome then return outcome end
+  engine.monitor.before(item)
+  live.current(item)
   if item.t.beside then
-    beside[#beside + 1] = { item = item, task = host.spawn(perform[item.kind], item) }
+    local task = host.spawn(perform[item.kind], item)
+    engine.ending.beside(item, task)
+    live.works_for(task, item)
     return
   end
-  local ok
-  ok, outcome = host.try(perform[item.kind], item)
-  if not ok then -- only a cancelled wait outside the step's own code; anything else is the engine's or the journal's
-    if not host.interrupted() then error(outcome, 0) end
-    outcome = { verdict = "interrupted", why = "interrupted", item = item }
-  end
-  if not outcome and header.window then
-    if item.name == header.window.from then clock.from = host.monotonic() end
-    if item.name == header.window.to then clock.to = host.monotonic() end
-  end
+  outcome = perform[item.kind](item)
+  if not outcome then engine.ending.done(item) end
   return outcome
+end
+
+-- One item with everything that may come from outside meanwhile. Returns nil or an outcome.
+local function taken(item)
+  local ok, outcome = host.try(take, item)
+  live.current(nil)
+  outcome = live.settle(item, ok, outcome)
+  if outcome then return outcome end
+  ok, outcome = host.try(engine.monitor.after, item)
+  return live.settle(item, ok, outcome)
 end
 
 local function touched()
@@ -134,10 +56,9 @@ local function touched()
   return false
 end
 
--- Rolls back after `outcome`, asking first where rows would be lost. Returns exit, outcome word.
+-- Rolls back after `outcome`, asking first where rows would be lost. Returns exit, outcome word; nil to go on.
 local function go_back(outcome, past)
   host.clear_cancel()
-  stop_beside()
   if not past.rolling_back and not outcome.ordered then
     local rows, list = rollback.losses(track)
     if rows ~= 0 then
@@ -147,6 +68,9 @@ local function go_back(outcome, past)
       if answer == "go_on" then return nil end
     end
   end
+  stop_beside("the run goes back")
+  live.in_rollback()
+  engine.monitor.mute()
   local result = rollback.back(track, outcome.why, outcome.way, past.undone, past.rolling_back)
   if result.verdict == "rolled_back" then
     if not touched() and not past.touched then return finish("failed", 1, { why = outcome.why }) end
@@ -157,30 +81,93 @@ local function go_back(outcome, past)
   return held(result.why, 4, "person_needed")
 end
 
--- Returns exit, outcome word; nil to go on with the next item.
+-- Goes on although the item did not end well; `at`: where.
+local function pass_over(item, why, at)
+  if item.kind ~= "monitor" then
+    item.passed_over = true
+    journal("item.passed_over", item, { why = why })
+  end
+  return nil, nil, at
+end
+
+-- Undoes back to the step that the verdict names. Returns exit and word, or nil, nil and the index to go on from.
+local function redo(outcome, past)
+  local by = outcome.item
+  if not past.redoing then
+    if not engine.redo.may(past, by, outcome) then
+      return go_back({ verdict = "rollback", item = by, why = ('%s. It was done again from %s already'):format(outcome.why, label(program.names[outcome.step].kind, outcome.step)) }, past)
+    end
+    local rows = rollback.losses(track)
+    if rows ~= 0 then
+      local why = ("%s. Going back to %s would lose %s rows"):format(outcome.why, label(program.names[outcome.step].kind, outcome.step), rows and host.grouped(rows) or "an unknown number of")
+      local answer = people.decide(by, why)
+      if answer == "hold" then return held(why) end
+      if answer == "rollback" then return go_back({ verdict = "rollback", ordered = true, why = why, item = by }, past) end
+    end
+  end
+  stop_beside("the run goes back to an earlier step", program.names[outcome.step].index)
+  engine.monitor.leave(program.names[outcome.step].index)
+  local stopped, index = engine.redo.back(past, outcome.step, outcome.why, by)
+  if not stopped then return nil, nil, index end
+  if stopped.verdict == "person" then return held(stopped.why, 4, "person_needed") end
+  return held(stopped.why)
+end
+
+-- What a verdict leads to. Returns exit and outcome word to end; else nil, nil and the index to go on from.
 local function follow(outcome, past)
-  local verdict = outcome.verdict
+  local verdict, item = outcome.verdict, outcome.item
+  local at = outcome.at or item.index
   if verdict == "interrupted" then
     host.clear_cancel()
     local answer = "hold"
     if host.given().interactive then
       host.reset_interrupt()
-      answer = people.decide(outcome.item, "interrupted by Ctrl-C")
+      answer = people.decide(item, (live.with_left "interrupted by Ctrl-C"))
     end
-    if answer == "rollback" then return go_back({ verdict = "rollback", why = "interrupted by " .. host.user(), item = outcome.item }, past) end
-    if answer == "go_on" then return nil, nil, true end
-    return held(("interrupted during %s"):format(label(outcome.item.kind, outcome.item.name)))
+    if answer == "rollback" then return go_back({ verdict = "rollback", why = "interrupted by " .. host.user(), item = item }, past) end
+    if answer == "go_on" then return nil, nil, at end
+    return held(("interrupted during %s"):format(label(item.kind, item.name)))
+  elseif verdict == "cancel" then
+    return held(("%s during %s"):format(outcome.why, label(item.kind, item.name)))
   elseif verdict == "ask" then
-    local answer = people.decide(outcome.item, outcome.why, outcome.roles)
+    local answer = people.decide(item, outcome.why, outcome.roles)
     if answer == "hold" then return held(outcome.why) end
-    if answer == "go_on" then return nil end
+    if answer == "go_on" then return pass_over(item, outcome.why, at) end
+    outcome.verdict = "rollback"
     return go_back(outcome, past)
+  elseif verdict == "redo" then
+    return redo(outcome, past)
+  elseif verdict == "pause" then
+    if host.given().detach then return held(outcome.why) end
+    live.pause(item.name, outcome.why)
+    live.pause_point(item)
+    return nil, nil, at
+  elseif verdict == "tell" then
+    live.tell(item, outcome.channels, outcome.why)
+    return pass_over(item, outcome.why, at)
   elseif verdict == "hold" then
     return held(outcome.why)
   elseif verdict == "person" then
     return held(outcome.why, 4, "person_needed")
   end
-  return go_back(outcome, past)
+  local exit, word = go_back(outcome, past)
+  if exit then return exit, word end
+  if outcome.outside then return nil, nil, at end -- what it had cancelled is taken up again
+  return pass_over(item, outcome.why, at)
+end
+
+-- follow(), where a question or a way back may be cut short too.
+local function followed(outcome, past)
+  local item, at = outcome.item, outcome.at or outcome.item.index
+  while true do
+    local ok, exit, word, index = host.try(follow, outcome, past)
+    if ok and (exit or not host.interrupted()) then return exit, word, index end
+    outcome = live.settle(item, ok, not ok and exit or nil)
+    if not outcome then return nil, nil, at end
+    outcome.at = at
+    if live.is_rolling() then return held("interrupted during the rollback") end
+    if outcome.verdict == "interrupted" and not ok then return held("interrupted while waiting for an answer") end
+  end
 end
 
 local function check_databases()
@@ -203,44 +190,95 @@ local function check_databases()
   end
 end
 
--- `history` is empty for a new run. `mode`: exec, resume or rollback.
+-- `retry RUN STEP`: the step may run again, with all its attempts.
+local function order_retry(past, name)
+  local item = program.names[name]
+  if past.rolling_back then host.raise_usage("the run is on its way back: a rollback never goes forward again", "`runbook resume` continues it") end
+  if not item then host.raise_usage(("the playbook has no step '%s'%s"):format(name, host.did_you_mean(name, program.names))) end
+  local undecided = item.kind == "checkpoint" and item.unpassed
+  if item.status ~= "failed" and item.status ~= "started" and not undecided then
+    host.raise_usage(("%s %s: only one that failed, did not pass or is in doubt can be retried"):format(label(item.kind, name),
+      item.status == "finished" and "is finished" or item.status == "skipped" and "was skipped" or "has not begun"))
+  end
+  return function()
+    journal("step.retried", item, { by = host.user(), why = ("ordered by %s"):format(host.user()), was = item.status })
+    item.status, item.attempt, item.passed_over, item.failed_for, item.refused, item.ordered = "waiting", nil, nil, nil, nil, nil
+  end
+end
+
+local function forward(past)
+  local index = 1
+  if past.redoing then
+    local by = program.names[past.redoing.by]
+    local exit, word, at = followed({ verdict = "redo", step = past.redoing.to, why = past.redoing.why, item = by }, past)
+    if exit then return exit, word end
+    index = at or index
+  else
+    local first = track[1]
+    local ok, outcome = host.try(function()
+      local begun = false
+      for _, item in ipairs(track) do begun = begun or item.status ~= "waiting" end
+      if not begun then engine.monitor.begin() end
+      engine.monitor.continue()
+    end)
+    outcome = live.settle(first, ok, outcome)
+    if outcome then live.again(outcome) end
+  end
+  while true do
+    while index <= #track do
+      local item = track[index]
+      local outcome = taken(item)
+      index = index + 1
+      if outcome then
+        outcome.at = item.index
+        local exit, word, at = followed(outcome, past)
+        if exit then return exit, word end
+        index = at or index
+      end
+    end
+    local last = track[#track]
+    local ok, outcome = host.try(function() return join() or engine.monitor.wait() or live.boundary(last) end)
+    outcome = live.settle(last, ok, outcome)
+    if not outcome then return finish("succeeded", 0) end
+    outcome.at = index
+    local exit, word, at = followed(outcome, past)
+    if exit then return exit, word end
+    index = at or index
+  end
+end
+
+-- `history` is empty for a new run. `mode`: exec, resume, retry or rollback; `way`: the step of a retry, the way of a rollback.
 function M.main(history, mode, way)
-  clock.started = host.monotonic()
+  engine.ending.start()
   if mode == "exec" then check_databases() end
+  local past = engine.restore.restore(history)
+  if past.rolled_back and mode ~= "resume" then host.raise_usage("the run was rolled back already") end
+  if mode == "rollback" and way ~= "" and not rollback.knows_way(way) then host.raise_usage(rollback.unknown_way(way)) end
+  local retry = mode == "retry" and order_retry(past, way)
   host.begin()
-  local past = restore(history)
   -- Its end is journaled, and the process died before the run's record said so.
   if past.ended and mode == "resume" then return past.ended.exit, past.ended.outcome end
   engine.time.begin(history)
   if past.rolled_back then
-    if mode == "rollback" then host.raise_usage("the run was rolled back already") end
     local changed = past.touched or touched()
     return finish(changed and "rolled_back" or "failed", 1, { why = past.why })
   end
+  if retry then retry() end
+  live.start()
+  local exit, word
   if past.rolling_back or mode == "rollback" then
     local last = track[1]
     for _, item in ipairs(track) do
       if item.t.on == "rollback" then item.met = true end
       if item.status ~= "waiting" then last = item end
     end
-    return go_back({ verdict = "rollback", ordered = true, why = past.why or ("ordered by " .. host.user()), way = past.way or way, item = last }, past)
+    exit, word = followed({ verdict = "rollback", ordered = true, why = past.why or ("ordered by " .. host.user()),
+      way = past.way or (way ~= "" and way or nil), item = last }, past)
+  else
+    exit, word = forward(past)
   end
-  local index = 1
-  while index <= #track do
-    local outcome = take(track[index])
-    if outcome then
-      local exit, word, again = follow(outcome, past)
-      if exit then return exit, word end
-      if again then index = index - 1 end
-    end
-    index = index + 1
-  end
-  local outcome = join()
-  if outcome then
-    local exit, word = follow(outcome, past)
-    if exit then return exit, word end
-  end
-  return finish("succeeded", 0)
+  live.stop()
+  return exit, word
 end
 
 return M

@@ -27,6 +27,27 @@ local function undo_of(item, way)
   return nil, item.t.loses and "its effect cannot be undone by itself" or "changed nothing"
 end
 
+-- The names of the ways back that the playbook knows, as a set.
+local function ways()
+  local known = {}
+  local declared = (program.header().t.rollback or {}).ways or {}
+  for _, name in ipairs(type(declared) == "table" and declared or { declared }) do known[name] = true end
+  for _, item in ipairs(program.track) do
+    if type(item.t.undo) == "table" and not is(item.t.undo, classes.Way) then
+      for name in pairs(item.t.undo) do known[name] = true end
+    end
+  end
+  return known
+end
+
+function M.knows_way(way) return ways()[way] == true end
+
+function M.unknown_way(way)
+  local known = host.sorted_keys(ways())
+  return ("the playbook has no way back '%s'%s"):format(way, #known == 0 and ", only one without a name" or
+    host.did_you_mean(way, ways()) .. (": it has " .. table.concat(known, ", ")))
+end
+
 -- Runs the undo of one item with its retries. Returns nil, or an outcome where it failed.
 function M.undo_one(item, state, way)
   local outcome = engine.substep_undo.all(item, state)
@@ -47,7 +68,7 @@ function M.undo_one(item, state, way)
       for _, undo in ipairs(functions) do undo(ctx) end
     end)
     if ok then
-      item.epoch, item.sleeps = (item.epoch or 0) + 1, nil
+      item.epoch, item.sleeps, item.undone = (item.epoch or 0) + 1, nil, true
       journal("undo.finished", item, { elapsed_s = host.monotonic() - started })
       return nil
     end

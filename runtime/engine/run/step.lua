@@ -93,7 +93,7 @@ function M.perform(item)
     if ok then return M.finish(item, result, started) end
     if host.interrupted() then return { verdict = "interrupted", why = "interrupted", item = item, problem = result } end
     if item.stop then return item.stop end
-    common.with_hint(item, result)
+    common.with_hint(item, engine.live.statement_error(item, result))
     local delay = common.delay_after(t.retry, item.attempt, result, first)
     if result.in_doubt then
       local outcome = engine.doubt.settle(item, result.message)

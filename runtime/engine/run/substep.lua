@@ -206,6 +206,7 @@ local function perform(item, root, name, given)
   sub.spec, sub.path, sub.parts = spec, M.next_path(scope), uses({ spec.run }, { "transaction" })
   if sub.status == "finished" then return sub.result end
   if item.replaying then host.raise("replay", ("%s was not done"):format(M.label_of(sub))) end
+  engine.live.pause_point(item, "before " .. M.label_of(sub))
   scope.sub = sub
   local ok, problem = host.try(drive, sub, scope)
   scope.sub = nil

@@ -1,0 +1,291 @@
+-- Monitors: each watches in a task of its own beside later steps, from one item to another or for a time. What it finds goes
+-- through live.lua. Every sample is in the journal; a gap through a crash is no data. Muted on the way back.
+local engine = ...
+local host, program, common, live = engine.host, engine.program, engine.common, engine.live
+local journal, label = common.journal, program.label
+local sample = host.chunk "runtime/engine/run/sample.lua"(engine)
+local M = {}
+
+local muted = false
+
+local function monitors()
+  local list = {}
+  for _, item in ipairs(program.track) do
+    if item.kind == "monitor" then list[#list + 1] = item end
+  end
+  return list
+end
+
+local function prepare(item)
+  item.figures = item.figures or {}
+  item.timeout_s = common.seconds(item.t.timeout) or math.max(item.every_s, 5)
+  item.stale_s = common.seconds(item.t.stale) or math.max(item.every_s * 3, 1)
+  for index, rule in ipairs(item.rules) do rule.index = index end
+end
+
+local function shown(value) return type(value) == "number" and ("%.6g"):format(value) or tostring(value) end
+
+local function breach_words(item, breach)
+  local rule = breach.rule
+  local limit = rule.level.kind and sample.level(item, rule)
+  local text = ("%s: %s is %s"):format(label("monitor", item.name), rule.name, shown(breach.value))
+  if rule.kind ~= "is" then text = ("%s, %s %s%s"):format(text, rule.kind, rule.level.text, limit and (" (%s)"):format(shown(limit)) or "") end
+  if rule.sustained then text = ("%s for %s"):format(text, host.duration_text(breach.lasted)) end
+  if rule.times then text = ("%s, %d times in a row"):format(text, rule.count) end
+  return rule.verdict.why and rule.verdict.verdict ~= "tell" and ("%s: %s"):format(text, rule.verdict.why) or text
+end
+
+-- A question that is put while the work goes on; only "go on" leaves it as it is.
+local function ask(item, why, verdict, key)
+  item.asking = item.asking or {}
+  if item.asking[key] then return end
+  local task = host.spawn(function()
+    local ok, answer = host.try(engine.people.decide, item, why, verdict.roles)
+    item.asking[key] = nil
+    item.open = nil
+    if not ok then
+      if answer.kind ~= "cancelled" then live.fatal(answer) end
+    elseif answer == "rollback" or answer == "hold" then
+      live.deliver { verdict = answer, why = why, item = item, outside = true, cut = true }
+    end
+  end)
+  item.asking[key] = task
+  live.works_for(task, item)
+end
+
+local function deliver(item, verdict, why, key)
+  local word = verdict.verdict
+  if word == "ask" then ask(item, why, verdict, key)
+  elseif word == "tell" then live.tell(item, verdict.channels, why)
+  elseif word == "pause" then live.pause(key, why)
+  elseif word == "cancel_statement" then
+    local step = live.at()
+    local count = step and live.cancel_statements(step, why) or 0
+    journal("statement.cancelled", item, { count = count, why = why, during = step and step.name })
+  else
+    live.deliver { verdict = word, why = why, way = verdict.way, step = verdict.step, times = verdict.times, item = item, outside = true, cut = true }
+  end
+end
+
+-- Once a breach, until the rule is fine again; a statement is cancelled each time, because the next one is another.
+local function fire(item, breach)
+  local rule = breach.rule
+  if rule.fired and rule.verdict.verdict ~= "cancel_statement" then return end
+  rule.fired, rule.breaches, item.breaches = true, (rule.breaches or 0) + 1, (item.breaches or 0) + 1
+  local why = breach_words(item, breach)
+  item.open = { rule = rule.index, why = why }
+  journal("monitor.breached", item, { rule = rule.index, sample = rule.name, value = breach.value, kind = rule.kind, level = rule.level.text,
+    limit = rule.level.kind and sample.level(item, rule) or rule.level.number, for_s = breach.lasted, times = rule.count, verdict = rule.verdict.verdict, why = why })
+  deliver(item, rule.verdict, why, item.name .. "/" .. rule.index)
+end
+
+local function blind(item, name, note)
+  if item.blind then return end
+  item.blind = true
+  local why = ("%s: no data from %s%s"):format(label("monitor", item.name), name, note and (" (%s)"):format(note) or "")
+  if item.no_data.why and item.no_data.verdict ~= "tell" then why = ("%s: %s"):format(why, item.no_data.why) end
+  item.breaches = (item.breaches or 0) + 1
+  item.open = { rule = 0, why = why }
+  journal("monitor.breached", item, { rule = 0, sample = name, no_data = true, verdict = item.no_data.verdict, why = why })
+  deliver(item, item.no_data, why, item.name .. "/no data")
+end
+
+-- Baselines that are not known yet; one that cannot be had leaves its rule without data.
+local function baselines(item, early)
+  item.baselines = item.baselines or {}
+  for index, rule in ipairs(item.rules) do
+    local own = rule.level.baseline
+    if rule.level.kind and item.baselines[index] == nil and ((own ~= nil) ~= (early == true)) then
+      common.allow_reads(item)
+      local ok, answer, requests = common.limited(item.timeout_s, own or rule.sample)
+      local value = ok and sample.read(answer, requests, item.stale_s)
+      if type(value) == "number" then
+        item.baselines[index] = value
+        journal("monitor.baselined", item, { rule = index, sample = rule.name, value = value })
+      end
+    end
+  end
+end
+
+local function look(item)
+  baselines(item)
+  local data = sample.take(item)
+  if item.stopping then return end
+  journal("monitor.sampled", item, data)
+  local breached, fine, missing = sample.absorb(item, data)
+  for _, rule in ipairs(fine) do
+    rule.fired = nil
+    live.resume(item.name .. "/" .. rule.index)
+  end
+  if muted then return end
+  if missing then blind(item, missing, (data.x or {})[missing]) else
+    item.blind = nil
+    live.resume(item.name .. "/no data")
+  end
+  for _, breach in ipairs(breached) do fire(item, breach) end
+end
+
+local function over(item) return item.ending or item.until_at and host.now() >= item.until_at end
+
+local function watch(item)
+  while true do
+    local began, last = host.monotonic(), over(item)
+    look(item)
+    if last and not live.paused_by(item.name) then break end
+    while host.monotonic() - began < item.every_s and (last or not over(item)) do host.sleep(math.min(0.05, item.every_s)) end
+  end
+  while next(item.asking or {}) do host.sleep(0.1) end
+  item.result, item.elapsed = host.store(sample.result(item)), host.now() - item.began_at
+  item.status = "finished"
+  journal("monitor.ended", item, { result = item.result, elapsed_s = item.elapsed,
+    why = ("%d samples, %d breaches"):format(item.result.looks, item.result.breaches) })
+end
+
+local function run(item)
+  item.task = host.spawn(function()
+    host.enter_step(item.name, label("monitor", item.name))
+    local ok, problem = host.try(watch, item)
+    if not ok and not item.stopping then live.fatal(problem) end
+  end)
+  live.works_for(item.task, item)
+end
+
+local function start(item)
+  if item.status ~= "waiting" or muted then return end
+  prepare(item)
+  local lasts = common.seconds(item.t.lasts)
+  item.status, item.began_at = "started", host.now()
+  item.until_at = lasts and item.began_at + lasts
+  journal("monitor.started", item, { t = item.began_at, every_s = item.every_s, from = item.t.from, to = item.t.to, lasts_s = lasts, until_t = item.until_at,
+    why = ("every %s, %s"):format(item.t.every, item.t.to and "to " .. item.t.to or "until " .. host.iso(item.until_at)) })
+  run(item)
+end
+
+-- Before the run's first step: the baselines that the samples themselves are.
+function M.begin()
+  for _, item in ipairs(monitors()) do
+    prepare(item)
+    baselines(item, true)
+  end
+end
+
+-- Called before an item begins, and after it is done: what begins and ends there. A monitor that lasts counts from the end.
+function M.before(item)
+  for _, one in ipairs(monitors()) do
+    if one.t.from == item.name and one.t.to then start(one) end
+  end
+end
+local ended = { finished = true, skipped = true, failed = true }
+function M.after(item)
+  for _, one in ipairs(monitors()) do
+    if one.t.from == item.name then start(one) end
+    if one.t.to == item.name and one.status == "started" and (item.passed_over or item.kind == "phase" or ended[item.status]) then
+      one.ending = true
+      if one.task then host.join(one.task) end
+      one.task = nil
+    end
+  end
+end
+
+-- At the end of the run: stays with the monitors that still last.
+function M.wait()
+  for _, item in ipairs(monitors()) do
+    if item.status == "started" and item.task then
+      item.ending = item.t.to ~= nil
+      host.join(item.task)
+      item.task = nil
+    end
+  end
+end
+
+-- Ends watching without a result: the run is held, or goes back (to the item `index`, to watch again from there).
+function M.leave(index)
+  for _, item in ipairs(monitors()) do
+    local from = program.names[item.t.from]
+    if item.status == "started" and (not index or from.index >= index) then
+      item.stopping = true
+      local tasks = { item.task }
+      for _, task in pairs(item.asking or {}) do tasks[#tasks + 1] = task end
+      for _, task in ipairs(tasks) do host.cancel(task, "the monitor is stopped") end
+      for _, task in ipairs(tasks) do host.join(task) end
+      for rule = 0, #item.rules do live.resume(item.name .. "/" .. (rule == 0 and "no data" or rule)) end
+      item.task, item.asking, item.stopping, item.open, item.blind = nil, nil, nil, nil, nil
+      if index then
+        M.forget(item)
+        journal("monitor.ended", item, { again = true, why = "the run goes back before it" })
+      end
+    end
+  end
+end
+
+function M.forget(item)
+  item.status, item.figures, item.baselines, item.breaches, item.looks, item.last_t, item.ending = "waiting", nil, nil, nil, nil, nil, nil
+  for _, rule in ipairs(item.rules) do rule.since, rule.count, rule.gone, rule.fired, rule.breaches, rule.window = nil, nil, nil, nil, nil, nil end
+end
+
+function M.mute()
+  muted = true
+  M.leave()
+  for _, item in ipairs(monitors()) do
+    if item.status == "started" then
+      item.status, item.result = "finished", host.store(sample.result(item))
+      journal("monitor.ended", item, { result = item.result, why = "muted: the run goes back" })
+    end
+  end
+end
+
+-- What the journal says, event by event.
+function M.restore(item, kind, data)
+  if kind == "monitor.started" then
+    prepare(item)
+    item.status, item.began_at, item.until_at, item.last_t, item.held = "started", data.t, data.until_t, data.t, nil
+  elseif kind == "monitor.baselined" then
+    item.baselines = item.baselines or {}
+    item.baselines[data.rule] = data.value
+  elseif kind == "monitor.sampled" then
+    prepare(item)
+    local _, fine, missing = sample.absorb(item, data)
+    for _, rule in ipairs(fine) do rule.fired = nil end
+    if not missing then item.blind = nil end
+  elseif kind == "monitor.breached" then
+    item.breaches, item.open = (item.breaches or 0) + 1, { rule = data.rule, why = data.why }
+    local rule = item.rules[data.rule]
+    if rule then rule.fired, rule.breaches = true, (rule.breaches or 0) + 1 else item.blind = true end
+  elseif kind == "monitor.resumed" then
+    item.until_at, item.last_t, item.held = data.until_t, data.t, nil
+    sample.gap(item, data.missing or 0)
+  elseif kind == "decision.answered" then item.open = nil
+  elseif kind == "monitor.ended" then
+    if data.again then M.forget(item) else item.status, item.result, item.elapsed = "finished", data.result, data.elapsed_s end
+  end
+end
+
+-- The run was held: nobody watched, and everybody knew. What a monitor had found was answered with it.
+function M.held()
+  for _, item in ipairs(monitors()) do item.held, item.open = true, nil end
+end
+
+-- After a restart: goes on watching. A gap through a crash is no data; the time in which the run was held is not counted.
+function M.continue()
+  for _, item in ipairs(monitors()) do
+    if item.status == "started" and not item.task then
+      prepare(item)
+      local now = host.now()
+      local gap = math.max(0, now - item.last_t)
+      local missing = item.held and 0 or math.floor((math.min(now, item.until_at or now) - item.last_t) / item.every_s)
+      if item.held and item.until_at then item.until_at = item.until_at + gap end
+      sample.gap(item, math.max(0, missing))
+      journal("monitor.resumed", item, { t = now, gap_s = gap, missing = math.max(0, missing), until_t = item.until_at,
+        why = ("after %s without samples"):format(host.duration_text(gap)) })
+      local open = item.open
+      if open then
+        local rule = item.rules[open.rule]
+        deliver(item, rule and rule.verdict or item.no_data, open.why, item.name .. "/" .. (rule and open.rule or "no data"))
+      end
+      if missing >= item.no_data_after then blind(item, item.rules[1].name, ("nobody watched for %s"):format(host.duration_text(gap))) end
+      run(item)
+    end
+  end
+end
+
+return M
