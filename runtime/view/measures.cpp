@@ -52,9 +52,16 @@ void add_sample(Monitor& monitor, std::int64_t micros, const std::string& metric
 void add_look(Monitor& monitor, const journal::Event& event) {
     const Map& data = event.data;
     ++monitor.looks;
-    const Value* values = data.find("values");
-    if (!values)
-        values = data.find("samples");
+    if (const Value* missing = data.find("x"))
+        if (const Map* map = missing->get<Map>())
+            for (const auto& [metric, why] : *map)
+                add_sample(monitor, event.micros, metric, Value(), {});
+    const Value* values = nullptr;
+    for (const char* key : {"v", "values", "samples"})
+        if (!values)
+            values = data.find(key);
+    if (!values && data.contains("x"))
+        return;
     if (const Map* map = values ? values->get<Map>() : nullptr) {
         for (const auto& [metric, value] : *map)
             add_sample(monitor, event.micros, metric, value, {});
@@ -72,6 +79,21 @@ void add_look(Monitor& monitor, const journal::Event& event) {
     const Value* value = data.find("value");
     add_sample(monitor, event.micros, first_of(data, {"metric", "rule", "series"}),
                value ? *value : Value(), data);
+}
+
+/// The limits that the monitor's rules have, for the picture.
+void read_limits(Monitor& monitor, const Map& data) {
+    const Value* rules = data.find("rules");
+    const List* list = rules ? rules->get<List>() : nullptr;
+    for (const Value& rule : list ? *list : List{}) {
+        const Map* one = rule.get<Map>();
+        const Value* limit = one ? one->find("limit") : nullptr;
+        if (!limit)
+            continue;
+        Series& series = series_of(monitor, one->text("metric"));
+        if (!series.limited && number_of(*limit, series.limit))
+            series.limited = true;
+    }
 }
 
 } // namespace
@@ -99,6 +121,19 @@ bool Model::apply_measure(const journal::Event& event) {
                               [&](const Monitor& one) { return one.name == name; });
     if (found == monitors.end())
         found = monitors.insert(monitors.end(), Monitor{name, {}, {}, 0, 0});
+    if (Item* item = find(name); item && item->kind == "monitor") {
+        if (event.event == "monitor.started" || event.event == "monitor.resumed") {
+            item->status = Status::running;
+            item->started = item->started ? item->started : event.micros;
+        } else if (event.event == "monitor.ended") {
+            item->status = data.boolean("again") ? Status::waiting : Status::done;
+            item->ended = event.micros;
+            item->elapsed_s = static_cast<double>(item->ended - item->started) / 1e6;
+            item->detail = data.text("why");
+        }
+    }
+    if (event.event == "monitor.started")
+        read_limits(*found, data);
     if (event.event == "monitor.sampled")
         add_look(*found, event);
     if (event.event == "monitor.breached")

@@ -194,7 +194,7 @@ void Model::apply_step(const journal::Event& event) {
         failed_attempts.push_back(event);
         return;
     }
-    if (event.event == "step.captured")
+    if (event.event == "step.captured" || event.event == "step.retried")
         return;
     if (event.event == "step.in_doubt") {
         one.status = Status::in_doubt;

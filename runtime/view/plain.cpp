@@ -112,6 +112,8 @@ std::string PlainView::step_words(const journal::Event& event, const Item& item)
                                : ""},
                           0, "");
     }
+    if (event.event == "step.retried")
+        return data.text("why");
     if (event.event == "step.skipped")
         return item.why;
     if (event.event == "step.in_doubt")

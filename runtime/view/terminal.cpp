@@ -133,6 +133,10 @@ void TerminalView::show_run(const journal::Event& event) {
         if (const auto names = not_started(model_); !names.empty())
             say(wrap("not started: " + some_of(names, 6), columns(), "  "));
     }
+    if (event.event == "run.paused")
+        say_note("‖", event.data.text("why") + "; " + event.data.text("resume") + " goes on");
+    if (event.event == "run.continued")
+        say_note("▸", event.data.text("why"));
     if (event.event == "run.resumed")
         ended_ = false;
     if ((event.event == "run.finished" || event.event == "run.held") && !ended_) {
@@ -163,6 +167,8 @@ void TerminalView::show_step(const journal::Event& event) {
     }
     if (event.event == "step.skipped")
         say_row("–", event, "", item->why.empty() ? "skipped" : "skipped: " + item->why);
+    if (event.event == "step.retried")
+        say_row("↻", event, "", data.text("why"));
     if (event.event == "step.in_doubt")
         say_row("?", event, "",
                 "in doubt: " + data.text("state") + (item->why.empty() ? "" : ", " + item->why));
@@ -264,6 +270,19 @@ void TerminalView::show_note(const journal::Event& event) {
         say_note(goal_sign(model_.goals.back()), goal_words(model_.goals.back()));
     if (event.event == "monitor.breached")
         say_note("!", breach_words(event));
+    if (event.event == "monitor.started" || event.event == "monitor.resumed" ||
+        event.event == "monitor.ended")
+        say_note(event.event == "monitor.ended" ? "✓" : "▸",
+                 "monitor " + event.step + ": " + data.text("why"));
+    if (event.event == "control.taken" || event.event == "control.refused")
+        say_note(event.event == "control.taken" ? "»" : "!",
+                 data.text("why") + ", from another terminal");
+    if (event.event == "statement.cancelled" && data.integer("count") > 0)
+        say_note("!", "statement cancelled in the server: " + data.text("why"));
+    if (event.event == "redo.started")
+        say_note("↩", "back to " + data.text("to") + ": " + data.text("why"));
+    if (event.event == "redo.finished")
+        say_note("▸", data.text("why"));
     if (event.event == "log") {
         const std::string level = data.text("level", "info");
         const bool plain = level == "info" || level == "debug";
@@ -321,7 +340,7 @@ void TerminalView::announce() {
     const std::int64_t now = settings_.now();
     for (const Item& item : model_.items) {
         const bool undoing = item.undo == Undo::running;
-        if (item.status != Status::running && !undoing)
+        if ((item.status != Status::running && !undoing) || item.kind == "monitor")
             continue;
         Work& work = works_[item.name];
         const std::int64_t silent = now - std::max({work.announced, item.started, written_});

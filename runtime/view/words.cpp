@@ -106,7 +106,7 @@ std::string steps_words(const Model& model) {
     std::size_t steps = 0, done = 0;
     for (const Item& one : model.items)
         if (one.kind != "checkpoint" && one.kind != "gate" && one.kind != "phase" &&
-            one.kind != "checklist") {
+            one.kind != "checklist" && one.kind != "monitor") {
             ++steps;
             done += one.status == Status::done;
         }
@@ -137,7 +137,9 @@ std::string breach_words(const journal::Event& event) {
     std::string out = event.step.empty() ? data.text("monitor", data.text("name")) : event.step;
     const std::string metric = data.text("metric", data.text("rule"));
     const std::string why = data.text("why", data.text("detail"));
-    if (!metric.empty() || !why.empty())
+    if (why.starts_with("monitor "))
+        out = why; // it names both already
+    else if (!metric.empty() || !why.empty())
         out += ": " + metric + (metric.empty() || why.empty() ? "" : ", ") + why;
     const std::string verdict = data.text("verdict");
     return verdict.empty() ? out : out + " – " + verdict;

@@ -149,7 +149,7 @@ def test_a_rollback_cancels_the_step_and_goes_back(runbook, playbook):
     events = exec_events(runbook, path, expect=1)
     breach = one(events, "monitor.breached")
     assert breach["why"] == 'monitor "watch": error_ratio is 0.25, above 5 %, 3 times in a row: too many errors'
-    assert (breach["sample"], breach["value"], breach["limit"], breach["times"]) == ("error_ratio", 0.25, 0.05, 3)
+    assert (breach["metric"], breach["value"], breach["limit"], breach["times"]) == ("error_ratio", 0.25, 0.05, 3)
     assert one(events, "rollback.started")["why"] == breach["why"]
     names = [e["event"] for e in events]
     assert names.index("monitor.ended") < names.index("undo.started")
@@ -222,7 +222,7 @@ def test_a_pause_takes_effect_between_steps_and_ends_by_itself(runbook, playbook
 
 
 def test_tell_says_it_and_goes_on(runbook, playbook):
-    path = write(playbook, WORK + monitor('{ function() return 7 end, above = 5, name = "n", verdict = tell "migration" }'))
+    path = write(playbook, WORK + monitor('{ function() return 7 end, above = 5, name = "n", verdict = tell "console" }'))
     run = runbook.start("exec", path.name, "--run-id", "r1", "--output", "json", cwd=path.parent)
     wait_for(path.parent / "began")
     time.sleep(0.3)
@@ -230,7 +230,7 @@ def test_tell_says_it_and_goes_on(runbook, playbook):
     result = run.finish(20)
     assert result.exit == 0, result
     told = [e for e in result.events() if e["event"] == "verdict.told"]
-    assert [(e["channels"], e["why"]) for e in told] == [(["migration"], 'monitor "watch": n is 7, above 5')]  # once a breach
+    assert [(e["channels"], e["why"]) for e in told] == [(["console"], 'monitor "watch": n is 7, above 5')]  # once a breach
 
 
 @pytest.mark.parametrize("kind, statement", [("PG", "select pg_sleep(60)"), ("MYSQL", "select sleep(60)")])
@@ -322,9 +322,9 @@ local web = { p95 = function() return fs.exists("go") and 0.2 or 0.1 end, ratio 
 local before = step "before" { run = function() return { ratio = 0.1 } end }
 """ + WORK + """
 local watch = monitor "watch" { from = "work", lasts = "1s", every = "100ms",
-  { web.p95, above = relative(0.5), verdict = tell "x" },
-  { web.p95, above = "150ms", sustained = "200ms", verdict = tell "x" },
-  { web.ratio, above = points(0.1, function() return before.result.ratio end), requests = 10, verdict = tell "x" },
+  { web.p95, above = relative(0.5), verdict = tell "console" },
+  { web.p95, above = "150ms", sustained = "200ms", verdict = tell "console" },
+  { web.ratio, above = points(0.1, function() return before.result.ratio end), requests = 10, verdict = tell "console" },
   { web.ratio, above = 0, requests = 100, verdict = rollback "few" },
 }
 """)
@@ -350,7 +350,7 @@ local watch = monitor "watch" { from = "work", lasts = "1s", every = "100ms",
 
 
 def test_every_sample_is_in_the_journal_and_a_crash_is_a_gap(runbook, playbook):
-    path = write(playbook, WORK.replace("undo = function()", "idempotent = true, undo = function()", 1) + monitor('{ function() return 1 end, above = 5, name = "n", verdict = tell "x" }, no_data = { hold "blind", after = 4 }',
+    path = write(playbook, WORK.replace("undo = function()", "idempotent = true, undo = function()", 1) + monitor('{ function() return 1 end, above = 5, name = "n", verdict = tell "console" }, no_data = { hold "blind", after = 4 }',
                                          'from = "work", to = "work", every = "100ms"'))
     run = runbook.start("exec", path.name, "--run-id", "r1", cwd=path.parent)
     wait_for(path.parent / "began")
@@ -390,8 +390,8 @@ def test_a_breach_that_was_not_yet_followed_is_followed_after_a_crash(runbook, p
 def test_a_checkpoint_that_only_tells_cannot_fail_open(runbook, playbook):
     path = write(playbook, """
 step "one" { undo = function() fs.write("undone", "1") end, run = function() return 1 end }
-checkpoint "soft" { run = function() return false end, pass = function(x) return x end, fail = { otherwise = tell "team" } }
-checkpoint "broken" { run = function() error("broken") end, pass = function(x) return x end, fail = { otherwise = tell "team" } }
+checkpoint "soft" { run = function() return false end, pass = function(x) return x end, fail = { otherwise = tell "console" } }
+checkpoint "broken" { run = function() error("broken") end, pass = function(x) return x end, fail = { otherwise = tell "console" } }
 """)
     events = exec_events(runbook, path, expect=1)
     assert [e["step"] for e in events if e["event"] == "verdict.told"] == ["soft"]

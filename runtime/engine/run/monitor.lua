@@ -74,7 +74,7 @@ local function fire(item, breach)
   rule.fired, rule.breaches, item.breaches = true, (rule.breaches or 0) + 1, (item.breaches or 0) + 1
   local why = breach_words(item, breach)
   item.open = { rule = rule.index, why = why }
-  journal("monitor.breached", item, { rule = rule.index, sample = rule.name, value = breach.value, kind = rule.kind, level = rule.level.text,
+  journal("monitor.breached", item, { rule = rule.index, metric = rule.name, value = breach.value, kind = rule.kind, level = rule.level.text,
     limit = rule.level.kind and sample.level(item, rule) or rule.level.number, for_s = breach.lasted, times = rule.count, verdict = rule.verdict.verdict, why = why })
   deliver(item, rule.verdict, why, item.name .. "/" .. rule.index)
 end
@@ -86,7 +86,7 @@ local function blind(item, name, note)
   if item.no_data.why and item.no_data.verdict ~= "tell" then why = ("%s: %s"):format(why, item.no_data.why) end
   item.breaches = (item.breaches or 0) + 1
   item.open = { rule = 0, why = why }
-  journal("monitor.breached", item, { rule = 0, sample = name, no_data = true, verdict = item.no_data.verdict, why = why })
+  journal("monitor.breached", item, { rule = 0, metric = name, no_data = true, verdict = item.no_data.verdict, why = why })
   deliver(item, item.no_data, why, item.name .. "/no data")
 end
 
@@ -101,7 +101,7 @@ local function baselines(item, early)
       local value = ok and sample.read(answer, requests, item.stale_s)
       if type(value) == "number" then
         item.baselines[index] = value
-        journal("monitor.baselined", item, { rule = index, sample = rule.name, value = value })
+        journal("monitor.baselined", item, { rule = index, metric = rule.name, value = value })
       end
     end
   end
@@ -156,7 +156,11 @@ local function start(item)
   local lasts = common.seconds(item.t.lasts)
   item.status, item.began_at = "started", host.now()
   item.until_at = lasts and item.began_at + lasts
-  journal("monitor.started", item, { t = item.began_at, every_s = item.every_s, from = item.t.from, to = item.t.to, lasts_s = lasts, until_t = item.until_at,
+  local rules = {}
+  for i, rule in ipairs(item.rules) do
+    rules[i] = { metric = rule.name, kind = rule.kind, level = rule.level.text, limit = rule.level.number, verdict = rule.verdict.verdict }
+  end
+  journal("monitor.started", item, { t = item.began_at, rules = rules, every_s = item.every_s, from = item.t.from, to = item.t.to, lasts_s = lasts, until_t = item.until_at,
     why = ("every %s, %s"):format(item.t.every, item.t.to and "to " .. item.t.to or "until " .. host.iso(item.until_at)) })
   run(item)
 end
