@@ -131,11 +131,10 @@ class Reference:
         with tempfile.TemporaryDirectory(dir=place()) as folder:
             case = Case(shape, folder)
             self.exit = case.run([f"count:{folder}/points"])
+            if self.exit not in (0, 1):
+                sys.exit(f"kill: {shape} does not run: exit {self.exit}: {case.said[-1]}")
             self.points = (Path(folder) / "points").read_text().split()
             self.standing, self.files = case.standing()
-            self.untouched = {}
-            if case.said[-1] and self.exit == 2:
-                sys.exit(f"kill: {shape} does not run: {case.said[-1]}")
 
 
 def place():

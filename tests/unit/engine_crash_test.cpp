@@ -181,3 +181,28 @@ TEST_CASE("resume refuses an edited playbook and an ended run", "[engine]") {
         CHECK(error.message() == "run r1 has ended already: succeeded");
     }
 }
+
+TEST_CASE("a sub-step that had failed before a crash fails again, and does not run again",
+          "[engine][crash]") {
+    const std::string text = R"(
+        step "s" { retry = { attempts = 2, initial = "1ms", on = "lua" }, run = function(ctx)
+          ctx.step("a", { run = function() world.write "a" end, undo = function() world.write "undo a" end })
+          ctx.step("b", { run = function() world.write("b" .. ctx.attempt) error "no" end, undo = function(c) world.write("undo b " .. c.state) end })
+        end })";
+    Play play;
+    REQUIRE(play.exec_until("substep.failed s", text) == 137);
+    CHECK(play.resume_in_child() == 1);
+    // attempt 1 died, 2 replayed its failure; it was the last one
+    CHECK(play.effects() == Names{"a", "b1", "undo b failed", "undo a"});
+}
+
+TEST_CASE("attempts of a sub-step survive a crash", "[engine][crash]") {
+    Play play;
+    REQUIRE(play.exec_until("substep.retried s", R"(
+        step "s" { run = function(ctx)
+          ctx.step("b", { run = function(c) world.write("b" .. c.attempt) error "no" end, undo = function(c) world.write("undo b " .. c.state) end,
+            retry = { attempts = 2, initial = "1ms", on = "lua" } })
+        end })") == 137);
+    CHECK(play.resume_in_child() == 1);
+    CHECK(play.effects() == Names{"b1", "b2", "undo b failed"});
+}

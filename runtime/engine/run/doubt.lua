@@ -8,6 +8,7 @@ local M = {}
 function M.settle(item, why)
   local t = item.t
   if engine.substep.replays(item) then -- run is replayed; its sub-steps settle themselves
+    item.replays_next = true
     journal("step.in_doubt", item, { state = "replayed", why = why })
     return "rerun"
   end

@@ -159,6 +159,7 @@ end
 
 local function drive(sub, scope)
   local spec = sub.spec
+  if sub.ended then host.raise(sub.ended.kind, sub.ended.message, sub.ended.hint) end -- it failed before the crash: replayed, not repeated
   if sub.status == "started" and settle(sub, "the run ended while it was running") == "finished" then return end
   if sub.status == "failed" or sub.status == "undone" then sub.attempt = 0 end
   local started = host.monotonic()
@@ -231,8 +232,17 @@ function M.with_calls(ctx, item, root)
   end })
 end
 
+-- A new attempt of the step runs its failed sub-steps again; one that replays an interrupted attempt does not.
+function M.fresh(item)
+  local replay = item.replays_next
+  item.replays_next = nil
+  if replay then return end
+  for _, sub in ipairs(item.subs and item.subs.list or {}) do sub.ended = nil end
+end
+
 -- Begins an attempt of the step in this task. Returns the context of its run.
 function M.begin(item)
+  M.fresh(item)
   local root = { item = item, path = "", count = 0 }
   item.asked, item.closed, item.stop, item.ordinals = {}, nil, nil, nil
   M.set_scope(root)
@@ -243,9 +253,11 @@ end
 function M.restore(item, kind, data)
   local name = data.name
   local sub = item.subs and item.subs.by[name] or new_sub(item, name)
+  sub.ended = kind == "substep.failed" and data.error or nil
   if kind == "substep.started" then sub.status, sub.attempt, sub.way_back = "started", data.attempt, data.way_back
   elseif kind == "substep.finished" then sub.status, sub.result = "finished", data.result
-  elseif kind == "substep.failed" or kind == "substep.retried" then sub.status = "failed"
+  elseif kind == "substep.failed" then sub.status = "failed"
+  elseif kind == "substep.retried" then sub.status = "retried" -- its attempts go on counting
   elseif kind == "substep.undone" then sub.status, sub.epoch = "undone", sub.epoch + 1
   end
 end

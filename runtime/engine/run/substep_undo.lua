@@ -5,7 +5,7 @@ local host, program, common = engine.host, engine.program, engine.common
 local journal, label = common.journal, program.label
 local M = {}
 
-local state_word = { finished = "done", failed = "failed", started = "in doubt" }
+local state_word = { finished = "done", failed = "failed", retried = "failed", started = "in doubt" }
 
 -- Whether the way back of an item has sub-steps in it.
 function M.needed(item)
