@@ -180,6 +180,23 @@ const std::vector<Command>& table() {
          false,
          false,
          run_runs},
+        {"due",
+         "start the follow-ups, and post the notices, whose time has come",
+         {},
+         {{"list", "", "only show what is due and what is to come"}, listing, journal},
+         "runbook due                            from cron, as the user who ran the playbooks\n"
+         "runbook due --list",
+         "A follow-up is a run of its own, named after the run that it follows: its source and "
+         "parameters are those of that run, whatever the files say by now. One that waits at a "
+         "gate is left there: approve it, then resume it. An occurrence of a repeated follow-up "
+         "that nobody started in time is left out, and told.",
+         "0  done, or waiting for people\n"
+         "1  a follow-up failed; what it did is undone, or kept as declared\n"
+         "2  usage, or a follow-up that could not be started\n"
+         "4  a follow-up needs a person",
+         false,
+         false,
+         run_due},
         {"show",
          "what a run did",
          {{"RUN", Complete::run}},

@@ -64,6 +64,11 @@ const std::vector<Word>& words() {
          {name},
          "notice \"a day ahead\" { at = \"T-1d\", to = \"console\", text = \"{playbook} at "
          "{start}\" }"},
+        {"followup",
+         "What happens hours or days after a run that succeeded; `runbook due` starts it.",
+         "followup",
+         {name},
+         "followup \"look again\" { after = \"7d\", run = function() return 1 end }"},
         {"history",
          "Facts from earlier runs of the same playbook: history.rehearsed{env, within, rollback}, "
          "history.rolled_back{env, within, below}, both for a probe; history.last{env} in a "

@@ -5,6 +5,7 @@
 #include "runtime/base/text.h"
 #include "runtime/base/time.h"
 #include "runtime/base/worker.h"
+#include "runtime/engine/library.h"
 #include "runtime/engine/lists.h"
 #include "runtime/engine/plan_text.h"
 #include "runtime/engine/session.h"
@@ -76,13 +77,20 @@ Map pin(const Session& session, const Map& plan) {
         modules.push_back(
             Map{{"path", path}, {"sha256", digest::sha256_hex(text)}, {"text", text}});
     std::error_code ignored;
-    return Map{{"cwd", std::filesystem::current_path(ignored).string()},
+    Map pinned{{"cwd", std::filesystem::current_path(ignored).string()},
                {"file", session.options.file},
                {"source", session.source},
                {"sha256", digest::sha256_hex(session.source)},
                {"modules", modules},
                {"parameters", parameters},
                {"environment", session.options.environment}};
+    if (const FollowUp& followup = session.options.followup; !followup.parent.empty())
+        pinned.set("followup", Map{{"parent", followup.parent},
+                                   {"name", followup.name},
+                                   {"number", followup.number},
+                                   {"due", followup.due},
+                                   {"missed", followup.missed}});
+    return pinned;
 }
 
 /// The first line in which two texts differ, from 1.
@@ -158,17 +166,6 @@ void link_run(Session& session) {
     lua_getfield(L, LUA_REGISTRYINDEX, "runbook.program");
     session.state->load_host_file("runtime/engine/run/init.lua", 2);
     lua_setfield(L, LUA_REGISTRYINDEX, "runbook.mainloop");
-}
-
-void push_history(lua_State* L, const std::vector<journal::Event>& events) {
-    lua_createtable(L, static_cast<int>(events.size()), 0);
-    for (std::size_t i = 0; i < events.size(); ++i) {
-        vm::push_value(L, Map{{"event", events[i].event},
-                              {"step", events[i].step},
-                              {"at", static_cast<double>(events[i].micros) / 1e6},
-                              {"data", events[i].data}});
-        lua_rawseti(L, -2, static_cast<int>(i + 1));
-    }
 }
 
 /// The state of the run as the exit code tells it.
@@ -317,6 +314,17 @@ int Engine::exec(const Options& options) {
 
 namespace {
 
+/// Loads a follow-up from what the run that it follows pinned: what stands in the files by now does
+/// not matter.
+void follow(Session& session, const FollowUp& followup, const Map& pinned) {
+    session.options.followup = followup;
+    session.parent_history = session.journal->events(followup.parent);
+    session.source = pinned.text("source");
+    for (const Value& item : list_at(pinned, "modules"))
+        session.pinned_modules[item.get<Map>()->text("path")] = item.get<Map>()->text("text");
+    session.load(true);
+}
+
 /// Loads the pinned program of a run into a session, refusing a changed source.
 void load_pinned(Session& session, const journal::RunRecord& record) {
     const Map& pinned = record.pinned;
@@ -337,6 +345,14 @@ void load_pinned(Session& session, const journal::RunRecord& record) {
         if (std::find(session.options.parameters.begin(), session.options.parameters.end(),
                       entry) == session.options.parameters.end())
             session.options.parameters.push_back(entry);
+    if (const Value* value = pinned.find("followup")) {
+        const Map& followup = *value->get<Map>();
+        follow(session,
+               {followup.text("parent"), followup.text("name"), followup.integer("number"),
+                followup.integer("due"), list_at(followup, "missed")},
+               pinned);
+        return;
+    }
     const std::string now = Session::read_file(session.options.file);
     if (now != pinned.text("source") && !session.options.accept_changed)
         throw Error("usage",
@@ -403,6 +419,39 @@ int Engine::continue_run(const std::string& run, const std::string& mode, const 
             session.journal->finish(run, record->state, record->outcome, record->exit);
         throw;
     }
+}
+
+int Engine::follow_up(const FollowUp& followup, const Options& options) {
+    Session session(impl_->register_bindings, impl_->sink, options);
+    impl_->open_journal(session);
+    auto parent = session.journal->find(followup.parent);
+    if (!parent)
+        throw Error("usage",
+                    fmt::format("no run '{}' in {}", followup.parent, session.journal_location));
+    parent->pinned.set("followup", Map{{"parent", followup.parent},
+                                       {"name", followup.name},
+                                       {"number", followup.number},
+                                       {"due", followup.due},
+                                       {"missed", followup.missed}});
+    load_pinned(session, *parent);
+    session.run.clear();
+    Map plan = *describe(session).get<Map>();
+    plan.set("name", fmt::format("{}: {}", plan.text("name"), followup.name));
+    session.on_begin = [&] { impl_->start(session, plan); };
+    return impl_->run(session, {}, "");
+}
+
+void Engine::post_notices(const std::string& run, const Options& options) {
+    Session session(impl_->register_bindings, impl_->sink, options);
+    session.mode = "notices";
+    impl_->open_journal(session);
+    const auto record = session.journal->find(run);
+    if (!record)
+        throw Error("usage", fmt::format("no run '{}' in {}", run, session.journal_location));
+    load_pinned(session, *record);
+    session.hold_lease();
+    session.on_begin = [] {};
+    impl_->run(session, session.journal->events(run), "");
 }
 
 Map Engine::plan(const Options& options) {

@@ -27,6 +27,14 @@ using RegisterBindings = void (*)(vm::State&, vm::Registry&);
 /// Exit codes of docs/playbook.md.
 enum Exit { succeeded = 0, failed = 1, not_started = 2, held = 3, person_needed = 4 };
 
+/// A follow-up of a run that succeeded: one occurrence of it.
+struct FollowUp {
+    std::string parent, name; ///< the run, and the name of the follow-up in its playbook
+    std::int64_t number = 1;  ///< which occurrence
+    std::int64_t due = 0;     ///< micros
+    List missed;              ///< numbers of earlier occurrences that nobody started
+};
+
 struct Options {
     std::string file;                                            ///< the playbook
     std::vector<std::pair<std::string, std::string>> parameters; ///< --NAME VALUE, as given
@@ -38,6 +46,7 @@ struct Options {
     bool dry_run = false;
     bool detach = false;         ///< leave at a gate with exit 3 instead of waiting
     bool interactive = false;    ///< standard input is a terminal on which people can be asked
+    FollowUp followup;           ///< with a parent: only this follow-up is run, see follow_up()
     bool accept_changed = false; ///< resume: go on although the source changed
 };
 
@@ -72,6 +81,12 @@ class Engine {
 
     /// Runs a failed step or checkpoint of a held run again and goes on.
     int retry(const std::string& run, const std::string& step, const Options& options);
+    /// Runs a follow-up of a run that succeeded, as a run of its own named `options.run_id`: the
+    /// source and parameters are those that the parent pinned, its results are there. Returns the
+    /// exit code.
+    int follow_up(const FollowUp& followup, const Options& options);
+    /// Posts the notices of a run that nobody holds whose date has come.
+    void post_notices(const std::string& run, const Options& options);
 
     /// Loads the file (declarations only) and describes it: {name, summary, items:[…], window,
     /// way_back:[…], reach:{…}}. Parameters may be missing; they stand as "<name>".

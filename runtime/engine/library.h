@@ -30,6 +30,9 @@ int guarded(lua_State* L, Fn fn) {
 int park_on_journal(lua_State* L, std::function<void(Cancel&)> work,
                     std::function<int(lua_State*)> push);
 
+/// Pushes events as the engine's Lua files read them: a list of {event, step, at, data}.
+void push_history(lua_State* L, const std::vector<journal::Event>& events);
+
 /// Adds to the library on top of the stack: dates, channels, files beside the playbook, earlier
 /// runs.
 void add_time_library(lua_State* L);

@@ -133,7 +133,42 @@ int start_earlier_runs(lua_State* L) {
     return status >= 0 ? lua_yield(L, 1) : lua_error(L);
 }
 
+/// followup(): {parent, name, number, due, missed} of the follow-up that is run, nil in any other
+/// run.
+int host_followup(lua_State* L) {
+    return guarded(L, [L] {
+        const FollowUp& chosen = session_of(L).options.followup;
+        if (chosen.parent.empty())
+            return 0;
+        vm::push_value(L, Map{{"parent", chosen.parent},
+                              {"name", chosen.name},
+                              {"number", chosen.number},
+                              {"due", static_cast<double>(chosen.due) / 1e6},
+                              {"missed", chosen.missed}});
+        return 1;
+    });
+}
+
+/// parent_history(): the events of the run that a follow-up follows.
+int host_parent_history(lua_State* L) {
+    return guarded(L, [L] {
+        push_history(L, session_of(L).parent_history);
+        return 1;
+    });
+}
+
 } // namespace
+
+void push_history(lua_State* L, const std::vector<journal::Event>& events) {
+    lua_createtable(L, static_cast<int>(events.size()), 0);
+    for (std::size_t i = 0; i < events.size(); ++i) {
+        vm::push_value(L, Map{{"event", events[i].event},
+                              {"step", events[i].step},
+                              {"at", static_cast<double>(events[i].micros) / 1e6},
+                              {"data", events[i].data}});
+        lua_rawseti(L, -2, static_cast<int>(i + 1));
+    }
+}
 
 void add_time_library(lua_State* L) {
     static const luaL_Reg functions[] = {{"instant", host_instant},
@@ -142,6 +177,8 @@ void add_time_library(lua_State* L) {
                                          {"read_beside", host_read_beside},
                                          {"settings_file", host_settings_file},
                                          {"source_sha256", host_source_sha256},
+                                         {"followup", host_followup},
+                                         {"parent_history", host_parent_history},
                                          {nullptr, nullptr}};
     luaL_register(L, nullptr, functions);
     vm::push_waiting_function(L, start_earlier_runs, 0);

@@ -108,8 +108,10 @@ int require_module(lua_State* L) {
                     throw Error("load", fmt::format("require: '{}' is not a module name", name));
                 const std::string beside = session->folder + path + ".lua";
                 lua_getfield(L, LUA_REGISTRYINDEX, "runbook.sandbox"); // on this task's own stack
-                if (std::filesystem::exists(beside)) {
-                    std::string text = Session::read_file(beside);
+                const auto pinned = session->pinned_modules.find(beside);
+                const bool is_pinned = pinned != session->pinned_modules.end();
+                if (is_pinned || std::filesystem::exists(beside)) {
+                    std::string text = is_pinned ? pinned->second : Session::read_file(beside);
                     vm::load_playbook_text(L, text, beside, -1);
                     session->modules.emplace_back(beside, std::move(text));
                 } else if (auto text = embedded_text("stdlib/" + path + ".lua")) {
@@ -320,6 +322,8 @@ void Session::load(bool complete_parameters) {
     if (task->failed || lua_toboolean(task->L, lua_gettop(task->L) - task->results + 1) == 0)
         throw_load_error(task->L, -1);
 
+    if (!options.followup.parent.empty())
+        call_program(L, "choose_followup");
     const Value permissions = call_program(L, "permissions");
     if (const Map* map = permissions.get<Map>()) {
         host().allowed.shell = texts(*map, "shell");

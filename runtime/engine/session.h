@@ -65,9 +65,11 @@ struct Session {
     bool loading = true, complete = true;
     std::string source, folder;
     std::vector<std::pair<std::string, std::string>> modules; ///< path, text
-    Map config;              ///< parameter values of the environment
-    config::Config settings; ///< runbook.toml beside the playbook
-    Map channels;            ///< name = {required, problem}: where messages can go
+    std::map<std::string, std::string> pinned_modules;        ///< path = text, instead of the files
+    std::vector<journal::Event> parent_history; ///< of a follow-up: the run it follows
+    Map config;                                 ///< parameter values of the environment
+    config::Config settings;                    ///< runbook.toml beside the playbook
+    Map channels; ///< name = {required, problem}: where messages can go
 
     std::unique_ptr<journal::Journal> journal;
     std::shared_ptr<Worker> journal_worker;

@@ -283,6 +283,9 @@ void TerminalView::show_note(const journal::Event& event) {
         say_note("↩", "back to " + data.text("to") + ": " + data.text("why"));
     if (event.event == "redo.finished")
         say_note("▸", data.text("why"));
+    if (event.event == "followup.scheduled" || event.event == "followup.missed" ||
+        event.event == "notice.missed")
+        say_note(event.event == "followup.scheduled" ? "…" : "!", data.text("why"));
     if (event.event == "log") {
         const std::string level = data.text("level", "info");
         const bool plain = level == "info" || level == "debug";

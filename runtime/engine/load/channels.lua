@@ -44,10 +44,12 @@ function program.check_channels(add)
       add(at, ("%s: option '%s': %s"):format(who, option, entry.problem))
     end
   end)
-  for _, notice in ipairs(program.notices) do
-    if notice.t.template then
-      local text, path = program.template(notice.t.template)
-      if not text then add(notice, ("%s: option 'template': there is no %s beside the playbook"):format(program.label("notice", notice.name), path), not begins) end
+  for _, list in ipairs { program.notices, program.followups } do
+    for _, entry in ipairs(list) do
+      if entry.t.template then
+        local text, path = program.template(entry.t.template)
+        if not text then add(entry, ("%s: option 'template': there is no %s beside the playbook"):format(program.label(entry.kind, entry.name), path), not begins) end
+      end
     end
   end
 end

@@ -5,12 +5,12 @@ file("prelude", host)
 local options = file "options"
 local language = file("language", host, options, file("params", host))
 language.dates = file("dates", host)
-for _, name in ipairs { "playbook", "step", "checkpoint", "people", "monitor", "expect", "time", "compose" } do file("words/" .. name, language) end
+for _, name in ipairs { "playbook", "step", "checkpoint", "people", "monitor", "expect", "time", "compose", "followup" } do file("words/" .. name, language) end
 
 local program = {
   options = options,
   words = language.words, track = language.track, names = language.names, header = function() return language.header end,
-  dates = language.dates, notices = language.notices, list_of = language.list_of, template = language.template, language = language,
+  followups = language.followups, dates = language.dates, notices = language.notices, list_of = language.list_of, template = language.template, language = language,
   late_checks = language.late_checks,
   classes = { Verdict = language.Verdict, Action = language.Action, Way = language.Way }, is = language.is, label = language.label,
   composition = language.composition, check_step_options = language.check_step_options,
@@ -19,4 +19,5 @@ setmetatable(program, { __index = function(_, key)
   if key == "parameters" then return language.header and language.header.parameters or {} end
 end })
 file("channels", host, program)
+file("followup", host, program)
 return file("complete", host, program)

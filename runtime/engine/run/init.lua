@@ -2,7 +2,7 @@
 local host, program = ...
 local engine = { host = host, program = program }
 for _, name in ipairs { "common", "live", "judge", "people", "doubt", "step", "substep", "substep_undo", "compose", "watch", "checkpoint", "gate",
-  "checklist", "rollback", "redo", "monitor", "time", "outbox", "says", "updates", "notices", "goals", "history", "ending", "restore", "main" } do
+  "checklist", "rollback", "redo", "monitor", "time", "outbox", "says", "updates", "notices", "goals", "followup", "history", "ending", "restore", "main" } do
   engine[name] = host.chunk("runtime/engine/run/" .. name .. ".lua")(engine)
 end
 return engine.main

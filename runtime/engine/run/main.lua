@@ -258,6 +258,7 @@ function M.main(history, mode, way)
   host.begin()
   -- Its end is journaled, and the process died before the run's record said so.
   if past.ended and mode == "resume" then return past.ended.exit, past.ended.outcome end
+  if mode == "notices" then return engine.time.only_notices(history) end
   engine.time.begin(history)
   if past.rolled_back then
     local changed = past.touched or touched()

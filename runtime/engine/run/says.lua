@@ -41,6 +41,14 @@ end
 
 function M.done(item)
   times[item.name] = (times[item.name] or 0) + 1
+  if item.posts then -- the report of a follow-up
+    local text = program.template(item.posts.template)
+    if text then
+      engine.outbox.post({ key = ("%s/posts/%s/%d"):format(host.run_id(), item.name, times[item.name]), step = item.name, about = "followup",
+        title = program.header().name, text = (M.fill(text, { result = item.result, elapsed = item.elapsed, run = program.chosen and program.chosen.parent,
+          playbook = program.header().name, number = program.chosen and program.chosen.number }):gsub("%s+$", "")) }, program.list_of(item.posts.to))
+    end
+  end
   if item.t.says then return outcome(item, post(item, times[item.name])) end
 end
 

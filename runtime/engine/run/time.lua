@@ -45,6 +45,21 @@ function M.begin(history)
   engine.notices.begin()
   engine.updates.begin(history)
   engine.says.catch_up()
+  if #history == 0 then engine.followup.say_missed() end
+end
+
+-- The run is not continued: only its notices are posted (`runbook due`). Returns its exit code and outcome as they were.
+function M.only_notices(history)
+  fix_start(history)
+  engine.outbox.restore(history)
+  engine.notices.restore(history)
+  engine.notices.post_due()
+  engine.outbox.drain()
+  local exit, outcome = 3, "held"
+  for _, event in ipairs(history) do
+    if event.event == "run.held" or event.event == "run.finished" then exit, outcome = event.data.exit, event.data.outcome end
+  end
+  return exit, outcome
 end
 
 -- Told of every event that an item or the run journals, before it is.
@@ -55,6 +70,7 @@ function M.saw(event, item, data)
     if opened and not data.window_s then data.window_s = (closed or host.monotonic()) - opened end -- it opened in an earlier process
     engine.notices.stop()
     engine.goals.judge_all(data.outcome, data)
+    if data.outcome == "succeeded" then engine.followup.schedule() end
     engine.updates.finish(data.outcome, data.why)
     engine.outbox.drain()
   elseif event == "run.held" then

@@ -33,6 +33,8 @@ local function left(item)
   return math.max(0, estimate(item) - (item.status == "started" and since and host.monotonic() - since or 0))
 end
 
+local function posts() return program.header().t.updates and not program.chosen end -- a follow-up is not the run
+
 -- How the run stands: {progress, step, next_checkpoint, color, status}.
 function M.standing()
   local total, done, count, finished = 0, 0, 0, 0
@@ -136,7 +138,7 @@ function M.begin(history)
     if event.event == "rollback.started" then back, M.why = event.at, event.data.why end
   end
   began = began or host.now()
-  if not program.header().t.updates then return end
+  if not posts() then return end
   if #history == 0 then post("started", 1) end
   keep_beat()
 end
@@ -147,7 +149,7 @@ function M.saw(event, item, data)
     started_at[item.name] = host.monotonic()
   elseif event == "rollback.started" then
     back, M.why = host.now(), data.why
-    if program.header().t.updates then
+    if posts() then
       post("rollback", "started")
       keep_beat()
     end
@@ -158,7 +160,7 @@ end
 function M.finish(outcome, why)
   if beat and not host.ended(beat) then host.cancel(beat, "the run has ended") end
   beat = nil
-  if not program.header().t.updates then return end
+  if not posts() then return end
   M.why = why or M.why
   if outcome == "succeeded" then post("done", 1)
   elseif outcome == "rolled_back" then post("rolled_back", 1)

@@ -1,0 +1,234 @@
+// `runbook due`: follow-ups and notices whose time has come. For cron; whatever runs twice at once
+// starts nothing twice, because the run of a follow-up has a name of its own.
+#include "runtime/base/error.h"
+#include "runtime/base/json.h"
+#include "runtime/base/redact.h"
+#include "runtime/base/time.h"
+#include "runtime/cli/arguments.h"
+#include "runtime/cli/command.h"
+#include "runtime/cli/output.h"
+#include "runtime/journal/journal.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <set>
+
+namespace runbook::cli {
+
+namespace {
+
+/// One occurrence of a follow-up.
+struct Occurrence {
+    engine::FollowUp followup;
+    std::string owner, run, state; ///< the name of its run; due, to come, left out, or of that run
+};
+
+struct Due {
+    std::vector<Occurrence> occurrences;
+    std::vector<std::string> notices; ///< runs that have one whose date has come
+};
+
+const List& list_at(const Map& map, std::string_view key) {
+    static const List none;
+    const Value* value = map.find(key);
+    const List* list = value ? value->get<List>() : nullptr;
+    return list ? *list : none;
+}
+
+std::int64_t micros_of(const Value& iso) {
+    const auto* text = iso.get<std::string>();
+    const auto at = text ? time::parse(*text) : std::nullopt;
+    return at ? at->micros : 0;
+}
+
+std::string state_of(const journal::RunRecord& run) {
+    if (run.state == journal::RunState::running)
+        return !run.owner_alive ? "interrupted" : "running";
+    return run.outcome == "rolled_back"     ? "rolled back"
+           : run.outcome == "person_needed" ? "a person is needed"
+           : run.outcome.empty()            ? "held"
+                                            : run.outcome;
+}
+
+/// The occurrences of one follow-up: of those whose time has come, the newest is due, and what lies
+/// between it and the last one that was started is left out.
+void add_occurrences(journal::Journal& journal, const std::string& parent, const Map& data,
+                     std::vector<Occurrence>& out) {
+    const List& times = list_at(data, "at");
+    const std::int64_t now = time::now_micros();
+    const std::size_t first = out.size();
+    for (std::size_t i = 0; i < times.size(); ++i) {
+        Occurrence one;
+        one.followup.parent = parent;
+        one.followup.name = data.text("followup");
+        one.followup.number = static_cast<std::int64_t>(i) + 1;
+        one.followup.due = micros_of(times[i]);
+        one.owner = data.text("owner");
+        one.run = fmt::format("{}.{}", parent, data.text("slug"));
+        if (times.size() > 1)
+            one.run += fmt::format(".{}", i + 1);
+        if (const auto run = journal.find(one.run))
+            one.state = state_of(*run);
+        else
+            one.state = one.followup.due <= now ? "due" : "to come";
+        out.push_back(std::move(one));
+    }
+    bool later_one_began = false;
+    Occurrence* newest = nullptr;
+    for (std::size_t i = out.size(); i-- > first;) {
+        Occurrence& one = out[i];
+        if (one.state == "to come")
+            continue;
+        if (one.state != "due") {
+            later_one_began = true;
+        } else if (later_one_began) {
+            one.state = "left out";
+        } else if (!newest) {
+            newest = &one;
+        } else {
+            one.state = "left out";
+            newest->followup.missed.insert(newest->followup.missed.begin(),
+                                           Value(one.followup.number));
+        }
+    }
+}
+
+/// Whether a notice of the run is due and was neither posted nor given up.
+bool notice_due(const std::vector<journal::Event>& events) {
+    std::set<std::string> open;
+    for (const journal::Event& event : events) {
+        if (event.event == "notice.scheduled" &&
+            micros_of(Value(event.data.text("at"))) <= time::now_micros())
+            open.insert(event.data.text("notice"));
+        if (event.event == "notice.posted" || event.event == "notice.missed")
+            open.erase(event.data.text("notice"));
+    }
+    return !open.empty();
+}
+
+Due look(journal::Journal& journal) {
+    Due due;
+    for (const journal::RunRecord& run : journal.runs(100'000)) {
+        const bool succeeded =
+            run.state == journal::RunState::finished && run.outcome == "succeeded";
+        if (!succeeded && run.state != journal::RunState::held)
+            continue;
+        const auto events = journal.events(run.run);
+        if (notice_due(events))
+            due.notices.push_back(run.run);
+        for (const journal::Event& event : events)
+            if (succeeded && event.event == "followup.scheduled")
+                add_occurrences(journal, run.run, event.data, due.occurrences);
+    }
+    std::stable_sort(
+        due.occurrences.begin(), due.occurrences.end(),
+        [](const Occurrence& a, const Occurrence& b) { return a.followup.due < b.followup.due; });
+    return due;
+}
+
+std::string minute(std::int64_t micros) {
+    const std::string iso = time::iso_millis(micros);
+    return iso.substr(0, 10) + " " + iso.substr(11, 5);
+}
+
+int list(const Due& due, const Arguments& arguments) {
+    const bool as_json = arguments.text("output") == "json";
+    std::vector<std::vector<std::string>> rows = {
+        {"due (UTC)", "follow-up", "of run", "owner", "state", "run"}};
+    for (const Occurrence& one : due.occurrences) {
+        if (as_json)
+            fmt::print("{}\n",
+                       json::dump(redact(Value(Map{{"followup", one.followup.name},
+                                                   {"number", one.followup.number},
+                                                   {"parent", one.followup.parent},
+                                                   {"due", time::iso_millis(one.followup.due)},
+                                                   {"owner", one.owner},
+                                                   {"state", one.state},
+                                                   {"run", one.run}}))));
+        rows.push_back({minute(one.followup.due), one.followup.name, one.followup.parent, one.owner,
+                        one.state, one.run});
+    }
+    if (as_json)
+        return 0;
+    if (due.occurrences.empty())
+        fmt::print("no follow-ups\n");
+    else
+        fmt::print("{}", redact(aligned(rows)));
+    for (const std::string& run : due.notices)
+        fmt::print("notices are due: run {}\n", run);
+    return 0;
+}
+
+/// The journal is named relative to where the command was given; a run changes the folder.
+std::string lasting_location(const Arguments& arguments) {
+    const std::string location = journal_location(arguments);
+    return location.find("://") != std::string::npos || location.starts_with("sqlite:")
+               ? location
+               : std::filesystem::absolute(location).string();
+}
+
+/// From bad to good: 4, 2, 1, 0; one that waits for people is no failure.
+int worse(int a, int b) {
+    const auto rank = [](int exit) {
+        return exit == engine::person_needed ? 3
+               : exit == engine::not_started ? 2
+                                             : exit == engine::failed;
+    };
+    return rank(b) > rank(a) ? b : a;
+}
+
+int tell(const Error& error, const std::string& what) {
+    std::fflush(stdout);
+    fmt::print(stderr, "error: {}: {}\n", what, error.message());
+    if (!error.hint().empty())
+        fmt::print(stderr, "hint: {}\n", error.hint());
+    return error.in_doubt() ? engine::person_needed : engine::not_started;
+}
+
+} // namespace
+
+int run_due(const Context& context, const Arguments& arguments) {
+    engine::Options options;
+    options.journal = lasting_location(arguments);
+    options.detach = true;
+    const auto journal = open_journal(arguments);
+    const Due due = look(*journal);
+    if (arguments.has("list"))
+        return list(due, arguments);
+    const std::filesystem::path here = std::filesystem::current_path();
+    int exit = 0;
+    for (const std::string& run : due.notices) {
+        try {
+            Shown shown(arguments);
+            engine::Engine(context.register_bindings, shown).post_notices(run, options);
+        } catch (const Error& error) {
+            if (error.kind() != "journal.held") // whoever holds it posts them
+                exit = worse(exit, tell(error, "run " + run));
+        }
+        std::filesystem::current_path(here);
+    }
+    for (const Occurrence& one : due.occurrences) {
+        if (one.state == "interrupted" || one.state == "held")
+            fmt::print(stderr, "{}: {} (runbook resume {})\n", one.followup.name, one.state,
+                       one.run);
+        if (one.state != "due" || journal->find(one.run)) // another `due` was faster
+            continue;
+        try {
+            Shown shown(arguments);
+            options.run_id = one.run;
+            exit = worse(
+                exit,
+                engine::Engine(context.register_bindings, shown).follow_up(one.followup, options));
+            shown.finish();
+        } catch (const Error& error) {
+            exit = worse(exit, tell(error, fmt::format("follow-up \"{}\" of run {}",
+                                                       one.followup.name, one.followup.parent)));
+        }
+        std::filesystem::current_path(here);
+    }
+    return exit;
+}
+
+} // namespace runbook::cli
