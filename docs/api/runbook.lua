@@ -881,6 +881,31 @@ function checklist(name, options) end
 ---@param options notice.options what it is and does
 function notice(name, options) end
 
+---@class followup.options
+---@field after? string|number how long after the run's end
+---@field ask? string the question of the gate
+---@field at? string when: Friday 09:00 Europe/Berlin, the first one after the run
+---@field every? string|number again and again, the first after this or after `after`
+---@field gate? table who lets it run: the options of gate
+---@field idempotent? boolean safe to run again when in doubt
+---@field manual? string a person does it and says so
+---@field observe? function asked when in doubt: done, absent, partial or unknown
+---@field owner? string role that is responsible
+---@field retry? table when and how often again
+---@field role? string who lets it run; short for gate = { role = … }
+---@field run? function the work; the handles of the playbook have the results of the run
+---@field takes? string|number estimate
+---@field template? string file whose text is posted at the end, {result.x} filled in
+---@field timeout? string|number bounds one attempt
+---@field times? number how often, with every
+---@field to? strings channels of the template
+---@field undo? any a function or keep "why"; with a gate, what it does is kept if left out
+
+---What happens hours or days after a run that succeeded; `runbook due` starts it.
+---@param name string shown to people; unique in the file
+---@param options followup.options what it is and does
+function followup(name, options) end
+
 ---@class history.options
 ---@field env? string environment of the runs
 ---@field rollback? boolean a whole rollback must have been run too
