@@ -208,6 +208,20 @@ int host_store(lua_State* L) {
     });
 }
 
+/// dump(value): the text by which the journal keeps it; parse(text) gives it back.
+int host_dump(lua_State* L) {
+    return guarded(L, [L] {
+        const Value value = lua_isnoneornil(L, 1) ? Value{} : vm::to_value(L, 1);
+        return push_text(L, redact(json::dump_tagged(value)));
+    });
+}
+int host_parse(lua_State* L) {
+    return guarded(L, [L] {
+        vm::push_value(L, json::parse_tagged(text_at(L, 1)));
+        return 1;
+    });
+}
+
 int host_error_map(lua_State* L) {
     return guarded(L, [L] {
         vm::push_value(L, vm::error_map(L, 1));
@@ -497,6 +511,8 @@ void push_engine_library(lua_State* L, Session& session) {
                                          {"make_secret", host_make_secret},
                                          {"given", host_given},
                                          {"store", host_store},
+                                         {"dump", host_dump},
+                                         {"parse", host_parse},
                                          {"error_map", host_error_map},
                                          {"source_line", host_source_line},
                                          {"enter_step", host_enter_step},

@@ -94,7 +94,7 @@ end
 local get_field = jit_util.funcbc(loadstring "local a = ... return a.name", 2) % 256
 local get_upvalue = jit_util.funcbc(loadstring("local up = ... return function() return up.name end")(1), 1) % 256
 
-local function proto_reads(fn, field, context)
+local function proto_reads(fn, field, contexts)
   local pc, before = 1, 0
   local parameters = jit_util.funcinfo(fn).params
   while true do
@@ -105,7 +105,7 @@ local function proto_reads(fn, field, context)
       if jit_util.funck(fn, -constant - 1) == field then
         if from < parameters then return true end
         if before % 256 == get_upvalue and math.floor(before / 256) % 256 == from
-          and jit_util.funcuvname(fn, math.floor(before / 65536)) == context then return true end
+          and contexts[jit_util.funcuvname(fn, math.floor(before / 65536))] then return true end
       end
     end
     pc, before = pc + 1, instruction
@@ -114,7 +114,7 @@ local function proto_reads(fn, field, context)
   while true do
     local constant = jit_util.funck(fn, index)
     if constant == nil then return false end
-    if type(constant) == "proto" and proto_reads(constant, field, context) then return true end
+    if type(constant) == "proto" and proto_reads(constant, field, contexts) then return true end
     index = index - 1
   end
 end
@@ -123,7 +123,7 @@ function host.reads_field(fn, field, seen)
   seen = seen or {}
   if seen[fn] or debug.getinfo(fn, "S").what == "C" then return false end
   seen[fn] = true
-  if proto_reads(fn, field, debug.getlocal(fn, 1)) then return true end
+  if proto_reads(fn, field, { [debug.getlocal(fn, 1) or "ctx"] = true, ctx = true }) then return true end
   for i = 1, 255 do
     local name, value = debug.getupvalue(fn, i)
     if not name then return false end

@@ -64,7 +64,7 @@ function M.undo_one(item, state, way)
     host.enter_step(item.name, label(item.kind, item.name))
     host.allow "writes"
     local ok, problem = common.limited(common.seconds(item.t.timeout), function()
-      local ctx = common.context(item, { state = state, way = way, result = item.result })
+      local ctx = engine.substep.undo_context(common.context(item, { state = state, way = way, result = item.result }), item)
       for _, undo in ipairs(functions) do undo(ctx) end
     end)
     if ok then

@@ -24,6 +24,7 @@ local function attempt(item, ctx)
   engine.substep.allow(item)
   local ok, result = common.limited(common.seconds(item.t.timeout), engine.watch.body, item, ctx)
   item.closed = true
+  engine.substep.set_scope(nil)
   if not ok then return false, result end
   if item.stop then return false, { kind = "in_doubt", message = item.stop.why } end -- the step's own pcall took the error
   local stored

@@ -79,7 +79,15 @@ function M.context(sub, more)
   local ctx = { id = ("%s/%s/%s"):format(host.run_id(), sub.item.name, sub.name), name = sub.name, attempt = sub.attempt, saved = sub.item.saved,
     partial = sub.partial }
   for key, value in pairs(more or {}) do ctx[key] = value end
-  return M.with_calls(ctx, sub.item)
+  return M.with_calls(ctx, sub.item, not more and M.scope() or nil)
+end
+
+-- The context of an undo: of a step, or of one of its sub-steps.
+function M.undo_context(ctx, item, sub)
+  setmetatable(ctx, nil)
+  ctx.transaction = engine.transaction.of_undo(item, sub)
+  ctx.progress = engine.watch.progress_of(item)
+  return ctx
 end
 
 local function fields(sub, more)
@@ -108,7 +116,7 @@ local function settle(sub, why)
   local state, result = "unknown", nil
   if spec.observe then
     host.allow("reads", ("is refused: observe of %s only looks"):format(M.label_of(sub)))
-    local ok, answer, more = host.try(spec.observe, M.context(sub))
+    local ok, answer, more = host.try(spec.observe, M.context(sub, {}))
     if ok and (answer == "done" or answer == "absent" or answer == "partial") then state, result = answer, more
     elseif not ok then why = why .. "; observe failed: " .. answer.message end
   elseif spec.idempotent or item.t.idempotent or sub.parts or not M.may_write(sub) then
@@ -138,6 +146,7 @@ end
 
 local function attempt(sub, scope)
   local spec = sub.spec
+  scope.count = 0
   M.allow(sub.item, scope)
   local ok, result = common.limited(common.seconds(spec.timeout), spec.run, M.context(sub))
   if not ok then return false, result end
@@ -165,7 +174,6 @@ local function drive(sub, scope)
   local started = host.monotonic()
   while true do
     sub.attempt, sub.status = sub.attempt + 1, "started"
-    sub.ordinals = nil
     journal("substep.started", sub.item, fields(sub, { attempt = sub.attempt, way_back = type(spec.undo) == "function" or nil }))
     local ok, result = attempt(sub, scope)
     if ok then return finish(sub, result, started) end
@@ -207,10 +215,13 @@ local function perform(item, root, name, given)
   sub.spec, sub.path, sub.parts = spec, M.next_path(scope), uses({ spec.run }, { "transaction" })
   if sub.status == "finished" then return sub.result end
   if item.replaying then host.raise("replay", ("%s was not done"):format(M.label_of(sub))) end
+  if scope.transaction then host.raise("usage", ('ctx.step: sub-step "%s" inside ctx.transaction: put the transaction into the sub-step'):format(name)) end
   engine.live.pause_point(item, "before " .. M.label_of(sub))
-  scope.sub = sub
-  local ok, problem = host.try(drive, sub, scope)
-  scope.sub = nil
+  local before = M.scope()
+  local inner = { item = item, sub = sub, path = sub.path, count = 0 }
+  M.set_scope(inner)
+  local ok, problem = host.try(drive, sub, inner)
+  M.set_scope(before)
   allow_outside(item)
   if not ok then error(problem, 0) end
   return sub.result
@@ -225,9 +236,13 @@ function M.with_calls(ctx, item, root)
       local scope = M.scope()
       if not (scope and scope.sub) then allow_outside(item) end
       return function(name, spec) return perform(item, root, name, spec) end
-    elseif key == "transaction" and engine.transaction then
+    elseif key == "transaction" then
+      if not root then host.raise("usage", "ctx.transaction: works inside run and undo only") end
+      local scope = M.scope() or root
+      if scope.sub then scope.sub.parts = "ctx.transaction" else item.parts = item.parts or "ctx.transaction" end
+      if not scope.transaction then M.allow(item, scope) end
       return engine.transaction.of(item, root)
-    elseif key == "progress" then return engine.watch and engine.watch.progress_of(item)
+    elseif key == "progress" then return engine.watch.progress_of(item)
     end
   end })
 end
@@ -244,7 +259,7 @@ end
 function M.begin(item)
   M.fresh(item)
   local root = { item = item, path = "", count = 0 }
-  item.asked, item.closed, item.stop, item.ordinals = {}, nil, nil, nil
+  item.asked, item.closed, item.stop = {}, nil, nil
   M.set_scope(root)
   return M.with_calls(common.context(item, { partial = item.partial }), item, root)
 end

@@ -29,7 +29,8 @@ function M.one(sub, state)
     journal("substep.undo_started", item, { name = sub.name, state = state, attempt = attempt })
     host.enter_step(item.name, engine.substep.label_of(sub))
     host.allow "writes"
-    local ok, problem = common.limited(common.seconds(sub.spec.timeout or item.t.timeout), undo, engine.substep.context(sub, { state = state, result = sub.result }))
+    local ok, problem = common.limited(common.seconds(sub.spec.timeout or item.t.timeout), undo,
+      engine.substep.undo_context(engine.substep.context(sub, { state = state, result = sub.result }), item, sub))
     if ok then
       sub.status, sub.epoch = "undone", sub.epoch + 1
       journal("substep.undone", item, { name = sub.name, elapsed_s = host.monotonic() - started })
@@ -54,6 +55,7 @@ local function replay(item)
   host.allow("reads", ("is refused: %s is only replayed, for the undo of its sub-steps"):format(label(item.kind, item.name)))
   local ok, problem = common.limited(common.seconds(item.t.timeout), engine.step.body, item, ctx)
   item.replaying = nil
+  engine.substep.set_scope(nil)
   return not ok and problem.kind ~= "replay" and problem or nil
 end
 
