@@ -157,6 +157,12 @@ struct Play {
             return engine.rollback("r1", "", options);
         });
     }
+    int retry_in_child(const std::string& step) {
+        return in_child([this, &step] {
+            engine::Engine engine(register_world, sink);
+            return engine.retry("r1", step, options);
+        });
+    }
     /// The effects of all children so far.
     std::vector<std::string> effects() const {
         std::vector<std::string> lines;

@@ -250,3 +250,13 @@ TEST_CASE("sub-steps: a library takes ctx.step as its own", "[engine][substep]")
                                      "substep.finished s", "substep.started s",
                                      "substep.finished s", "step.finished s", "run.finished"});
 }
+
+TEST_CASE("sub-steps: one in doubt runs again where a person orders it", "[engine][substep]") {
+    Play play;
+    play.options.detach = true;
+    REQUIRE(play.exec_in_child(three("undo = keep 'x'")) == 128 + SIGKILL);
+    REQUIRE(play.resume_in_child() == 4);
+    // its attempts begin anew, and the first one ends the process in this playbook
+    CHECK(play.retry_in_child("migrate") == 128 + SIGKILL);
+    CHECK(play.effects() == Names{"a", "b7 attempt 1", "b7 attempt 1"});
+}

@@ -51,6 +51,7 @@ function M.restore(history)
         engine.redo.forget(program.names[data.to])
       elseif kind == "step.retried" then
         item.status, item.attempt, item.passed_over, item.failed_for, item.refused, item.ordered = "waiting", nil, nil, nil, nil, nil
+        engine.substep.ordered_again(item)
       elseif item.kind == "monitor" then engine.monitor.restore(item, kind, data)
       end
     end

@@ -54,7 +54,10 @@ function M.undo_one(item, state, way)
   if outcome then return outcome end
   local functions = undo_of(item, way)
   if not functions then
-    if item.subs then journal("undo.finished", item, { elapsed_s = 0 }) end
+    if item.subs then
+      item.epoch, item.undone = (item.epoch or 0) + 1, true
+      journal("undo.finished", item, { elapsed_s = 0 })
+    end
     return nil
   end
   local started, attempt = host.monotonic(), 0

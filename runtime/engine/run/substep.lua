@@ -264,6 +264,13 @@ function M.begin(item)
   return M.with_calls(common.context(item, { partial = item.partial }), item, root)
 end
 
+-- A person has ordered the step again, and so what was in doubt in it.
+function M.ordered_again(item)
+  for _, sub in ipairs(item.subs and item.subs.list or {}) do
+    if sub.status == "started" then sub.status = "failed" end
+  end
+end
+
 -- From the journal.
 function M.restore(item, kind, data)
   local name = data.name
