@@ -27,7 +27,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 BINARY = Path(os.environ.get("RUNBOOK_BIN", ROOT / "build" / "release" / "runbook"))
-SHORT, LONG = 540, 10_500  # kills
+SHORT, LONG = 510, 10_500  # kills
 RESUMES = 8                # processes after which a run must have ended
 
 # How a run may end besides the way it ends when nobody kills it: exit, and what then stands. None of it is silent: the
