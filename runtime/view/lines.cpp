@@ -328,6 +328,8 @@ std::string status_words(const Model& model, std::int64_t now, std::size_t colum
     }
     if (model.retried())
         parts.push_back(fmt::format("{} of {} steps retried", model.retried(), steps_of(model)));
+    if (!model.paused.empty())
+        parts.insert(parts.begin(), "PAUSED, runbook resume " + model.run + " goes on");
     parts.push_back("Ctrl-C asks");
     parts.push_back("`runbook tail` follows");
     // two lines at most; what matters least goes first

@@ -121,7 +121,12 @@ void Model::apply_run(const journal::Event& event) {
         if (const Map* given = map_at(data, "params"))
             params = *given;
         started = event.micros;
+    } else if (event.event == "run.paused") {
+        paused = data.text("why", "paused");
+    } else if (event.event == "run.continued") {
+        paused.clear();
     } else if (event.event == "run.resumed") {
+        paused.clear();
         resumed.push_back(event);
         outcome.clear();
         why.clear();
@@ -129,6 +134,7 @@ void Model::apply_run(const journal::Event& event) {
         exit = -1;
         ended = 0;
     } else if (event.event == "run.held") {
+        paused.clear();
         outcome = data.text("outcome", "held");
         exit = static_cast<int>(data.integer("exit", 3));
         elapsed_s = data.number("elapsed_s", static_cast<double>(event.micros - started) / 1e6);
@@ -280,6 +286,7 @@ void Model::apply_question(const journal::Event& event) {
 void Model::apply_rollback(const journal::Event& event) {
     const Map& data = event.data;
     if (event.event == "rollback.started") {
+        paused.clear();
         rollback.started = event.micros;
         rollback.why = data.text("why");
         rollback.way = data.text("way");

@@ -118,6 +118,7 @@ class Model {
     Rollback rollback;
     std::vector<journal::Event> waived, resumed, logs, failed_attempts;
     std::vector<Goal> goals;
+    std::string paused; ///< why it waits for `runbook resume`; empty where it does not
     std::vector<Monitor> monitors;
 
     Item* find(const std::string& name);

@@ -306,3 +306,87 @@ def test_ctrl_c_without_a_terminal_names_what_is_left_on(runbook, playbook):
     result = run.finish(20)
     assert result.exit == 3
     assert result.events()[-1]["why"] == 'interrupted during step "a". Left switched: step "page on" (on)'
+
+
+def test_ctrl_c_at_a_question_holds(runbook, playbook):
+    path = playbook("""
+        local p = playbook "asks" { summary = "x" }
+        checkpoint "c" { run = function() return 0 end, pass = function() return false end, fail = { otherwise = ask "lead" } }
+    """)
+    terminal = runbook.terminal("exec", path.name, "--run-id", "r1", cwd=path.parent)
+    terminal.expect("roll back \\(r\\)")
+    terminal.sendintr()
+    terminal.expect("held: interrupted while waiting for an answer")
+    terminal.wait()
+    assert terminal.exitstatus == 3
+
+
+def test_pause_waits_between_two_sub_steps(runbook, playbook):
+    path = playbook("""
+        local p = playbook "batches" { summary = "x", needs = { files = { "./" }, shell = { "sleep" } } }
+        step "many" { undo = keep "x", run = function(ctx)
+          for i = 1, 3 do
+            ctx.step("batch " .. i, { run = function()
+              fs.write("began" .. i, "1")
+              while not fs.exists("go" .. i) do sh.run { "sleep", "0.02", reads = true } end
+            end })
+          end
+        end }
+    """)
+    run = runbook.start("exec", path.name, "--run-id", "r1", "--output", "json", cwd=path.parent)
+    wait_for(path.parent / "began1")
+    assert runbook("pause", "r1").exit == 0
+    (path.parent / "go1").touch()
+    paused = wait_for_event(runbook, "run.paused")
+    assert paused["why"].startswith('paused before sub-step "batch 2" of step "many": by ')
+    assert not (path.parent / "began2").exists()
+    assert runbook("resume", "r1").exit == 0
+    (path.parent / "go2").touch()
+    (path.parent / "go3").touch()
+    assert run.finish(20).exit == 0
+
+
+def test_a_step_beside_is_cancelled_too_and_then_in_doubt(runbook, playbook):
+    path = playbook("""
+        local p = playbook "beside" { summary = "x", needs = { files = { "./" }, shell = { "sleep" } } }
+        step "long" { beside = "end", undo = keep "x", run = function() fs.write("long.began", "1"); sh.run { "sleep", "60" } end }
+        step "a" { undo = keep "x", run = function() fs.write("a.done", "1") end }
+        step "end" { undo = keep "x", run = function() fs.write("end.done", "1") end }
+    """)
+    run = runbook.start("exec", path.name, "--run-id", "r1", "--output", "json", cwd=path.parent)
+    wait_for(path.parent / "long.began")
+    wait_for(path.parent / "a.done")
+    assert runbook("cancel", "r1").exit == 0
+    result = run.finish(20)
+    assert result.exit == 3, result
+    assert "step.failed" not in [e["event"] for e in result.events()]
+    again = runbook("resume", "r1", "--output", "json", cwd=path.parent)
+    assert again.exit == 4, again  # never silently run again
+    assert [e["step"] for e in again.events() if e["event"] == "step.in_doubt"] == ["long"]
+    assert not (path.parent / "end.done").exists()
+
+
+def test_a_cancel_on_the_way_back_holds_and_resumes_backwards(runbook, playbook):
+    path = playbook("""
+        local p = playbook "back" { summary = "x", needs = { files = { "./" }, shell = { "sleep" } } }
+        step "a" { undo = function() fs.write("a.undone", "1") end, run = function() return 1 end }
+        step "b" { undo = function(ctx)
+          fs.write("b.undoing", "1")
+          while not fs.exists("go") do sh.run { "sleep", "0.02", reads = true } end
+        end, run = function() error("broken") end }
+    """)
+    run = runbook.start("exec", path.name, "--run-id", "r1", "--output", "json", cwd=path.parent)
+    wait_for(path.parent / "b.undoing")
+    paused = runbook("pause", "r1")
+    assert (paused.exit, paused.err) == (1, "error: run r1: the run is on its way back\n")
+    again = runbook("rollback", "r1")
+    assert (again.exit, again.err) == (1, "error: run r1: the run is on its way back already\n")
+    assert runbook("cancel", "r1").exit == 0
+    assert run.finish(20).exit == 3
+    assert not (path.parent / "a.undone").exists()
+    refused = runbook("retry", "r1", "b", cwd=path.parent)
+    assert (refused.exit, refused.err) == (2, "error: the run is on its way back: a rollback never goes forward again\nhint: `runbook resume` continues it\n")
+    (path.parent / "go").touch()
+    result = runbook("resume", "r1", cwd=path.parent)
+    assert result.exit == 1, result
+    assert (path.parent / "a.undone").exists()

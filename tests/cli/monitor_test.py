@@ -413,3 +413,83 @@ checkpoint "ready" { run = function() return fs.exists("ready") end, pass = func
     result = run.finish(20)
     assert result.exit == 0, result
     assert [e["passed"] for e in result.events() if e["event"] == "checkpoint.judged"] == [False, True]
+
+
+def test_tell_wants_a_channel_that_is_declared(runbook, playbook):
+    path = write(playbook, WORK + monitor('{ function() return 0 end, above = 1, verdict = tell "nowhere" }'))
+    result = runbook("exec", path.name, cwd=path.parent)
+    assert result.exit == 2
+    assert result.err == ("error: playbook.lua:8: monitor \"watch\": option 'tell': no channel 'nowhere': there is no runbook.toml beside the playbook "
+                          "that declares [channels.nowhere]\n")
+
+
+def test_the_strictest_of_what_comes_at_once_wins(runbook, playbook):
+    path = write(playbook, WORK + monitor("""{ function() return 7 end, above = 5, name = "a", verdict = hold "mild" },
+      { function() return 7 end, above = 5, name = "b", verdict = rollback "strict" }"""))
+    events = exec_events(runbook, path, expect=1)
+    assert [e["verdict"] for e in events if e["event"] == "monitor.breached"] == ["hold", "rollback"]
+    assert one(events, "rollback.started")["why"].endswith(": strict")
+
+
+def test_nothing_is_sampled_on_the_way_back(runbook, playbook):
+    path = write(playbook, WORK.replace('fs.write("undone", "1")', 'fs.write("undone", "1"); sh.run { "sleep", "0.4" }') +
+                 monitor('{ function() return 7 end, above = 5, verdict = rollback "x" }'), HEAD)
+    events = exec_events(runbook, path, expect=1)
+    names = [e["event"] for e in events]
+    assert "monitor.sampled" not in names[names.index("rollback.started"):]
+    undo = next(e for e in events if e["event"] == "undo.finished")
+    assert undo["elapsed_s"] >= 0.4
+
+
+def test_sums_ranges_and_shares(runbook, playbook):
+    path = write(playbook, """
+local db = { slow = function() return 2 end, used = function() return 0.9 end, free = function() return 0.04 end }
+""" + WORK + """
+monitor "watch" { from = "work", to = "work", every = "50ms",
+  { db.slow, above = 5, over = "10s", verdict = tell "console" },
+  { db.used, outside = { "10 %", "80 %" }, verdict = tell "console" },
+  { db.free, below = "5 %", verdict = tell "console" },
+  { db.free, is = 0.5, verdict = rollback "never" },
+}
+""")
+    run = runbook.start("exec", path.name, "--run-id", "r1", "--output", "json", cwd=path.parent)
+    wait_for(path.parent / "began")
+    time.sleep(0.4)
+    (path.parent / "go").touch()
+    result = run.finish(20)
+    assert result.exit == 0, result
+    whys = [e["why"] for e in result.events() if e["event"] == "monitor.breached"]
+    assert sorted(whys) == ['monitor "watch": free is 0.04, below 5 %', 'monitor "watch": slow is 6, above 5', 'monitor "watch": used is 0.9, outside 10 % to 80 %']
+
+
+def test_a_monitor_may_send_the_run_back_to_a_step(runbook, playbook):
+    path = write(playbook, """
+step "one" { undo = function() fs.write("one.undone", "1") end, run = function() return 1 end }
+step "two" { undo = function() fs.write("two.undone", "1") end, run = function()
+  while not fs.exists("one.undone") do sh.run { "sleep", "0.02", reads = true } end
+end }
+monitor "watch" { from = "two", to = "two", every = "50ms", { function() return fs.exists("one.undone") end, is = false, verdict = redo "one" } }
+""")
+    events = exec_events(runbook, path, expect=0)
+    story = [(e["event"], e.get("step")) for e in events if e["event"] in ("step.started", "undo.finished", "redo.started", "redo.finished", "monitor.started")]
+    assert story == [("step.started", "one"), ("monitor.started", "watch"), ("step.started", "two"), ("redo.started", "watch"), ("undo.finished", "two"),
+                     ("undo.finished", "one"), ("redo.finished", "watch"), ("step.started", "one"), ("monitor.started", "watch"), ("step.started", "two")]
+
+
+def test_a_goal_reads_what_a_monitor_saw(runbook, playbook):
+    head = HEAD.replace('summary = "x",', 'summary = "x", goals = { { "p95", below = 0.2, of = function(run) return run["watch"].p95.max end } },')
+    path = write(playbook, 'local web = { p95 = function() return 0.15 end }\nstep "work" { run = function() return 1 end }\n' +
+                 'monitor "watch" { from = "work", lasts = "300ms", every = "50ms", { web.p95, above = 1, verdict = hold "x" } }\n', head)
+    events = exec_events(runbook, path, expect=0)
+    assert [(e["met"], e["actual"]) for e in events if e["event"] == "goal.judged"] == [(True, "0.15")] or \
+        [e["met"] for e in events if e["event"] == "goal.judged"] == [True]
+    report = runbook("report", "r1").out
+    assert "watch" in report and "p95" in report
+
+
+def test_a_breach_report_shows_samples_and_limit(runbook, playbook):
+    path = write(playbook, 'local web = { ratio = function() return 0.25 end }\n' + WORK + monitor('{ web.ratio, above = 0.05, times = 2, verdict = rollback "errors" }'))
+    exec_events(runbook, path, expect=1)
+    data = json.loads(runbook("report", "r1", "--format", "json").out)
+    watched = [one for one in data["monitors"] if one["name"] == "watch"][0]
+    assert watched["series"][0]["metric"] == "ratio" and len(watched["breaches"]) == 1

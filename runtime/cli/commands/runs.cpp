@@ -61,6 +61,20 @@ int audit(journal::Journal& journal, const journal::RunRecord& run) {
     return 0;
 }
 
+/// What `show` says of it: also that it is paused, which only its events tell.
+std::string state_of(const journal::RunRecord& run, const std::vector<journal::Event>& events) {
+    const std::string state = state_of(run);
+    if (state == "running")
+        for (auto event = events.rbegin(); event != events.rend(); ++event) {
+            if (event->event == "run.paused")
+                return event->data.text("why", "paused");
+            if (event->event == "run.continued" || event->event == "rollback.started" ||
+                event->event == "run.resumed")
+                break;
+        }
+    return state;
+}
+
 /// A run whose process is gone will say nothing more.
 bool over(const journal::RunRecord& run) {
     return run.state != journal::RunState::running ||
@@ -104,7 +118,7 @@ int run_show(const Context&, const Arguments& arguments) {
     fmt::print("{}", redact(aligned({{"run", run.run},
                                      {"playbook", run.playbook + "  " + run.file},
                                      {"started", time::iso_millis(run.started)},
-                                     {"state", state_of(run)}})));
+                                     {"state", state_of(run, events)}})));
     fmt::print("\n");
     view::Settings settings = view::settings_for(stdout);
     settings.live = false;
@@ -112,7 +126,10 @@ int run_show(const Context&, const Arguments& arguments) {
     const auto view = view::plain_view(*output, std::move(settings));
     for (const journal::Event& event : events)
         view->on_event(event);
-    if (!events.empty() && run.state != journal::RunState::finished)
+    if (!events.empty() && run.state == journal::RunState::running && run.owner_alive)
+        fmt::print("\nit runs (process {}): runbook tail, pause, cancel or rollback {}\n",
+                   run.owner_pid, run.run);
+    else if (!events.empty() && run.state != journal::RunState::finished)
         fmt::print("\nnext: runbook resume {0}, or runbook rollback {0}\n", run.run);
     return 0;
 }

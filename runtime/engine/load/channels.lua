@@ -24,7 +24,7 @@ function program.each_destination(visit)
     for _, row in ipairs(rows) do told(item, row[1]) end
     told(item, rows.otherwise)
     for _, rule in ipairs(item.rules or {}) do told(item, rule.verdict) end
-    told(item, item.no_data)
+    if item.t.no_data ~= nil then told(item, item.no_data) end -- else it is one of the rules'
   end
   for _, followup in ipairs(program.followups or {}) do all(followup, program.label("followup", followup.name), "to", followup.t.to) end
 end

@@ -13,8 +13,8 @@ function M.join(name)
   for i = #beside, 1, -1 do
     local entry = beside[i]
     if not name or entry.item.t.beside == name then
+      local ok, outcome = host.join(entry.task) -- where this is cut short it is still to be stopped
       table.remove(beside, i)
-      local ok, outcome = host.join(entry.task)
       if not ok then return { verdict = "rollback", why = tostring(outcome), item = entry.item } end
       if outcome then return outcome end
       engine.monitor.after(entry.item)

@@ -181,7 +181,7 @@ language.late_checks[#language.late_checks + 1] = function(add, names, track)
       local from, to = names[item.t.from], names[item.t.to or ""]
       if from and to and to.index < from.index then add(item, ("%s: option 'to': '%s' comes before '%s'"):format(who, item.t.to, item.t.from)) end
       for _, rule in ipairs(item.rules) do check_redo(add, names, item, rule.verdict) end
-      check_redo(add, names, item, item.no_data)
+      if item.t.no_data ~= nil then check_redo(add, names, item, item.no_data) end
     elseif item.kind == "checkpoint" then
       for _, row in ipairs(item.t.fail or {}) do check_redo(add, names, item, row[1]) end
       check_redo(add, names, item, (item.t.fail or {}).otherwise)
