@@ -493,3 +493,29 @@ def test_a_breach_report_shows_samples_and_limit(runbook, playbook):
     data = json.loads(runbook("report", "r1", "--format", "json").out)
     watched = [one for one in data["monitors"] if one["name"] == "watch"][0]
     assert watched["series"][0]["metric"] == "ratio" and len(watched["breaches"]) == 1
+
+
+def test_a_rollback_after_half_a_redo_undoes_nothing_twice(runbook, playbook):
+    path = write(playbook, """
+local function note(file, name) fs.write(file, (fs.exists(file) and fs.read(file) or "") .. name .. " ") end
+step "one" { undo = function() note("undone", "one") end, run = function() return 1 end }
+step "two" { undo = function()
+  fs.write("undoing", "1")
+  while not fs.exists("go") do sh.run { "sleep", "0.02", reads = true } end
+  note("undone", "two")
+end, run = function() return 2 end }
+step "three" { undo = function() note("undone", "three") end, run = function() return 3 end }
+checkpoint "right" { run = function() return 1 end, pass = function() return false end, fail = { otherwise = redo "two" } }
+""")
+    run = runbook.start("exec", path.name, "--run-id", "r1", "--output", "json", cwd=path.parent)
+    wait_for(path.parent / "undoing")
+    assert (path.parent / "undone").read_text().split() == ["three"]
+    ordered = runbook.start("rollback", "r1", cwd=path.parent)
+    deadline = time.monotonic() + 20
+    while '"rollback.started"' not in runbook("show", "r1", "--output", "json").out:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    (path.parent / "go").touch()
+    assert ordered.finish(20).exit == 1
+    assert run.finish(20).exit == 1
+    assert (path.parent / "undone").read_text().split() == ["three", "two", "one"]

@@ -1,8 +1,15 @@
 -- Puts the files of a run together. Each gets this one table and finds the others in it by name. Returns main's table.
 local host, program = ...
 local engine = { host = host, program = program }
-for _, name in ipairs { "common", "live", "judge", "people", "doubt", "step", "substep", "substep_undo", "compose", "watch", "transaction", "checkpoint", "gate",
-  "checklist", "rollback", "redo", "monitor", "time", "outbox", "says", "updates", "notices", "goals", "followup", "history", "ending", "restore", "main" } do
+for _, name in ipairs {
+  "common", "live", "judge", "people", "doubt",
+  "step", "substep", "substep_undo", "compose", "watch", "transaction",
+  "checkpoint", "gate", "checklist",
+  "rollback", "redo",
+  "sample", "finding", "monitor",
+  "time", "outbox", "says", "updates", "notices", "goals", "followup", "history",
+  "ending", "restore", "main",
+} do
   engine[name] = host.chunk("runtime/engine/run/" .. name .. ".lua")(engine)
 end
 return engine.main

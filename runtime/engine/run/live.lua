@@ -68,7 +68,7 @@ end
 
 -- Posts an outcome {verdict, why, …}. `cut`: the item in progress is cancelled for it, unless a rollback runs that may not be.
 function M.deliver(outcome)
-  if state.over then return end
+  if state.over or state.rolling and outcome.item and outcome.item.kind == "monitor" then return end -- muted on the way back
   inbox[#inbox + 1] = outcome
   if outcome.cut and not state.cut then
     state.cut = true

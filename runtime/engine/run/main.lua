@@ -90,6 +90,7 @@ local function pass_over(item, why, at)
   return nil, nil, at
 end
 
+local follow
 -- Undoes back to the step that the verdict names. Returns exit and word, or nil, nil and the index to go on from.
 local function redo(outcome, past)
   local by = outcome.item
@@ -110,11 +111,16 @@ local function redo(outcome, past)
   local stopped, index = engine.redo.back(past, outcome.step, outcome.why, by)
   if not stopped then return nil, nil, index end
   if stopped.verdict == "person" then return held(stopped.why, 4, "person_needed") end
+  local outside = stopped.verdict == "interrupted" and live.settle(by, true)
+  if outside and outside.verdict ~= "interrupted" then
+    outside.at = outcome.at
+    return follow(outside, past)
+  end
   return held(stopped.why)
 end
 
 -- What a verdict leads to. Returns exit and outcome word to end; else nil, nil and the index to go on from.
-local function follow(outcome, past)
+function follow(outcome, past)
   local verdict, item = outcome.verdict, outcome.item
   local at = outcome.at or item.index
   if verdict == "interrupted" then

@@ -3,13 +3,15 @@
 local engine = ...
 local host, program, common, live = engine.host, engine.program, engine.common, engine.live
 local journal, label = common.journal, program.label
-local sample = host.chunk "runtime/engine/run/sample.lua"(engine)
+local sample, finding = engine.sample, engine.finding
 local M = {}
 
 local muted = false
 
+local list -- of all monitors; asked for at every item of a run that may have thousands
 local function monitors()
-  local list = {}
+  if list then return list end
+  list = {}
   for _, item in ipairs(program.track) do
     if item.kind == "monitor" then list[#list + 1] = item end
   end
@@ -23,63 +25,19 @@ local function prepare(item)
   for index, rule in ipairs(item.rules) do rule.index = index end
 end
 
-local function shown(value) return type(value) == "number" and ("%.6g"):format(value) or tostring(value) end
-
-local function breach_words(item, breach)
-  local rule = breach.rule
-  local limit = rule.level.kind and sample.level(item, rule)
-  local text = ("%s: %s is %s"):format(label("monitor", item.name), rule.name, shown(breach.value))
-  if rule.kind ~= "is" then text = ("%s, %s %s%s"):format(text, rule.kind, rule.level.text, limit and (" (%s)"):format(shown(limit)) or "") end
-  if rule.sustained then text = ("%s for %s"):format(text, host.duration_text(breach.lasted)) end
-  if rule.times then text = ("%s, %d times in a row"):format(text, rule.count) end
-  return rule.verdict.why and rule.verdict.verdict ~= "tell" and ("%s: %s"):format(text, rule.verdict.why) or text
-end
-
--- A question that is put while the work goes on; only "go on" leaves it as it is.
-local function ask(item, why, verdict, key)
-  item.asking = item.asking or {}
-  if item.asking[key] then return end
-  local task = host.spawn(function()
-    local ok, answer = host.try(engine.people.decide, item, why, verdict.roles)
-    item.asking[key] = nil
-    item.open = nil
-    if not ok then
-      if answer.kind ~= "cancelled" then live.fatal(answer) end
-    elseif answer == "rollback" or answer == "hold" then
-      live.deliver { verdict = answer, why = why, item = item, outside = true, cut = true }
-    end
-  end)
-  item.asking[key] = task
-  live.works_for(task, item)
-end
-
-local function deliver(item, verdict, why, key)
-  local word = verdict.verdict
-  if word == "ask" then ask(item, why, verdict, key)
-  elseif word == "tell" then live.tell(item, verdict.channels, why)
-  elseif word == "pause" then live.pause(key, why)
-  elseif word == "cancel_statement" then
-    local step = live.at()
-    local count = step and live.cancel_statements(step, why) or 0
-    journal("statement.cancelled", item, { count = count, why = why, during = step and step.name })
-  else
-    live.deliver { verdict = word, why = why, way = verdict.way, step = verdict.step, times = verdict.times, item = item, outside = true, cut = true }
-  end
-end
-
 -- Once a breach, until the rule is fine again; a statement is cancelled each time, because the next one is another.
-local function fire(item, breach)
+local function fire(item, breach, found)
   local rule = breach.rule
   if rule.fired and rule.verdict.verdict ~= "cancel_statement" then return end
   rule.fired, rule.breaches, item.breaches = true, (rule.breaches or 0) + 1, (item.breaches or 0) + 1
-  local why = breach_words(item, breach)
+  local why = finding.words(item, breach)
   item.open = { rule = rule.index, why = why }
   journal("monitor.breached", item, { rule = rule.index, metric = rule.name, value = breach.value, kind = rule.kind, level = rule.level.text,
     limit = rule.level.kind and sample.level(item, rule) or rule.level.number, for_s = breach.lasted, times = rule.count, verdict = rule.verdict.verdict, why = why })
-  deliver(item, rule.verdict, why, item.name .. "/" .. rule.index)
+  found[#found + 1] = { verdict = rule.verdict, why = why, key = item.name .. "/" .. rule.index }
 end
 
-local function blind(item, name, note)
+local function blind(item, name, note, found)
   if item.blind then return end
   item.blind = true
   local why = ("%s: no data from %s%s"):format(label("monitor", item.name), name, note and (" (%s)"):format(note) or "")
@@ -87,7 +45,7 @@ local function blind(item, name, note)
   item.breaches = (item.breaches or 0) + 1
   item.open = { rule = 0, why = why }
   journal("monitor.breached", item, { rule = 0, metric = name, no_data = true, verdict = item.no_data.verdict, why = why })
-  deliver(item, item.no_data, why, item.name .. "/no data")
+  found[#found + 1] = { verdict = item.no_data, why = why, key = item.name .. "/no data" }
 end
 
 -- Baselines that are not known yet; one that cannot be had leaves its rule without data.
@@ -118,11 +76,13 @@ local function look(item)
     live.resume(item.name .. "/" .. rule.index)
   end
   if muted then return end
-  if missing then blind(item, missing, (data.x or {})[missing]) else
+  local found = {}
+  if missing then blind(item, missing, (data.x or {})[missing], found) else
     item.blind = nil
     live.resume(item.name .. "/no data")
   end
-  for _, breach in ipairs(breached) do fire(item, breach) end
+  for _, breach in ipairs(breached) do fire(item, breach, found) end
+  finding.deliver_all(item, found)
 end
 
 local function over(item) return item.ending or item.until_at and host.now() >= item.until_at end
@@ -284,9 +244,11 @@ function M.continue()
       local open = item.open
       if open then
         local rule = item.rules[open.rule]
-        deliver(item, rule and rule.verdict or item.no_data, open.why, item.name .. "/" .. (rule and open.rule or "no data"))
+        finding.deliver(item, rule and rule.verdict or item.no_data, open.why, item.name .. "/" .. (rule and open.rule or "no data"))
       end
-      if missing >= item.no_data_after then blind(item, item.rules[1].name, ("nobody watched for %s"):format(host.duration_text(gap))) end
+      local found = {}
+      if missing >= item.no_data_after then blind(item, item.rules[1].name, ("nobody watched for %s"):format(host.duration_text(gap)), found) end
+      finding.deliver_all(item, found)
       run(item)
     end
   end

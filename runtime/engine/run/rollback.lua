@@ -129,7 +129,7 @@ function M.back(track, why, way, undone, began)
   for _, entry in ipairs(order) do
     local item = entry.item
     local outcome
-    if undone[item.name] then
+    if undone[item.name] or item.undone then
       outcome = nil
     elseif entry.keep then
       journal("undo.kept", item, { why = entry.keep })

@@ -88,7 +88,7 @@ function M.perform(item)
   -- the limit on all attempts counts from the first, whichever process made it
   local first = item.first_at and host.monotonic() - math.max(0, host.now() - item.first_at) or host.monotonic()
   while true do
-    item.attempt, item.status, item.started, item.retry_due = item.attempt + 1, "started", host.now(), nil
+    item.attempt, item.status, item.started, item.retry_due, item.undone = item.attempt + 1, "started", host.now(), nil, nil
     journal("step.started", item, { kind = item.kind, attempt = item.attempt, owner = t.owner })
     local ok, result = attempt(item, engine.substep.begin(item))
     if ok then return M.finish(item, result, started) end
