@@ -806,6 +806,7 @@ function playbook(name, options) end
 ---@field idempotent? boolean safe to run again when in doubt
 ---@field loses? function rows a rollback from here would lose
 ---@field manual? string a person does it and says so
+---@field not_before? string waits until then: T+1h, or a date; the only wait there is
 ---@field observe? function asked when in doubt: done, absent, partial or unknown
 ---@field only_if? any skipped unless true; a value or a function
 ---@field overdue? any a duration after which it says so, or { after =, verdict = ask "role" }: asks while the work goes on

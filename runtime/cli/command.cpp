@@ -181,7 +181,7 @@ const std::vector<Command>& table() {
          false,
          run_runs},
         {"due",
-         "start the follow-ups, and post the notices, whose time has come",
+         "start follow-ups, go on with runs and post notices whose time has come",
          {},
          {{"list", "", "only show what is due and what is to come"}, listing, journal},
          "runbook due                            from cron, as the user who ran the playbooks\n"

@@ -28,6 +28,7 @@ struct Occurrence {
 struct Due {
     std::vector<Occurrence> occurrences;
     std::vector<std::string> notices; ///< runs that have one whose date has come
+    std::vector<std::string> waiting; ///< held runs whose `not_before` has come
 };
 
 const List& list_at(const Map& map, std::string_view key) {
@@ -108,6 +109,16 @@ bool notice_due(const std::vector<journal::Event>& events) {
     return !open.empty();
 }
 
+/// Whether the run was held only until a time that has come.
+bool wait_is_over(const std::vector<journal::Event>& events) {
+    for (auto it = events.rbegin(); it != events.rend(); ++it)
+        if (it->event == "run.held") {
+            const std::int64_t till = micros_of(Value(it->data.text("till")));
+            return till > 0 && till <= time::now_micros();
+        }
+    return false;
+}
+
 Due look(journal::Journal& journal) {
     Due due;
     for (const journal::RunRecord& run : journal.runs(100'000)) {
@@ -118,6 +129,8 @@ Due look(journal::Journal& journal) {
         const auto events = journal.events(run.run);
         if (notice_due(events))
             due.notices.push_back(run.run);
+        if (!succeeded && wait_is_over(events))
+            due.waiting.push_back(run.run);
         for (const journal::Event& event : events)
             if (succeeded && event.event == "followup.scheduled")
                 add_occurrences(journal, run.run, event.data, due.occurrences);
@@ -158,6 +171,8 @@ int list(const Due& due, const Arguments& arguments) {
         fmt::print("{}", redact(aligned(rows)));
     for (const std::string& run : due.notices)
         fmt::print("notices are due: run {}\n", run);
+    for (const std::string& run : due.waiting)
+        fmt::print("its wait is over: run {}\n", run);
     return 0;
 }
 
@@ -206,6 +221,17 @@ int run_due(const Context& context, const Arguments& arguments) {
         } catch (const Error& error) {
             if (error.kind() != "journal.held") // whoever holds it posts them
                 exit = worse(exit, tell(error, "run " + run));
+        }
+        std::filesystem::current_path(here);
+    }
+    for (const std::string& run : due.waiting) {
+        try {
+            Shown shown(arguments);
+            exit =
+                worse(exit, engine::Engine(context.register_bindings, shown).resume(run, options));
+            shown.finish();
+        } catch (const Error& error) {
+            exit = worse(exit, tell(error, "run " + run));
         }
         std::filesystem::current_path(here);
     }

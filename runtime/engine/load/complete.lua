@@ -8,7 +8,6 @@ function program.findings()
   local header = program.header()
   local function add(at, message, warning) found[#found + 1] = { order = #found, file = at.file, line = at.line, message = message, error = not warning } end
   if not header then return { { file = host.file, line = 1, message = 'no playbook: the file must begin with `playbook "name" { … }`', error = true } } end
-  local seconds = function(v) return v and host.parse_duration(v) or 0 end
   local t, names, track = header.t, program.names, program.track
   local function known(at, who, option, name)
     if name and not names[name] then add(at, ("%s: option '%s': no step '%s'%s"):format(who, option, name, host.did_you_mean(name, names))) end
@@ -30,25 +29,8 @@ function program.findings()
   if t.window then
     known(header, "window", "from", t.window.from)
     known(header, "window", "to", t.window.to)
-    local inside, planned, worst = false, 0, 0
-    for _, item in ipairs(track) do
-      if item.name == t.window.from then inside = true end
-      if inside and not item.t.beside and item.t.on ~= "rollback" then
-        planned = planned + seconds(item.t.takes)
-        worst = worst + math.max(seconds(item.t.takes), seconds(item.t.within))
-      end
-      if item.name == t.window.to then inside = false end
-    end
-    local back = seconds((t.rollback or {}).within)
-    program.window = { from = t.window.from, to = t.window.to, target_s = seconds(t.window.target), max_s = seconds(t.window.max), planned_s = planned, worst_s = worst }
-    if t.window.target and planned > seconds(t.window.target) then
-      add(header, ("window: the steps take %s together, the target is %s"):format(host.duration_text(planned), t.window.target))
-    end
-    if t.window.max and worst + back > seconds(t.window.max) then
-      add(header, ("window: with every answer late the steps take %s, and a rollback %s more: the maximum is %s"):format(
-        host.duration_text(worst), host.duration_text(back), t.window.max))
-    end
   end
+  program.check_window(add)
   program.check_channels(add)
   -- a toggle that does not end as it was found: what the first step that uses it changes
   local found_as, left = {}, {}

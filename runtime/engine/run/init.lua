@@ -7,7 +7,7 @@ for _, name in ipairs {
   "checkpoint", "gate", "checklist",
   "rollback", "redo",
   "sample", "finding", "monitor",
-  "time", "outbox", "says", "updates", "notices", "goals", "followup", "history",
+  "time", "window", "outbox", "says", "updates", "notices", "goals", "followup", "history",
   "ending", "restore", "main",
 } do
   engine[name] = host.chunk("runtime/engine/run/" .. name .. ".lua")(engine)

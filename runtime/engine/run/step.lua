@@ -58,6 +58,8 @@ end
 function M.perform(item)
   local t = item.t
   local started = host.monotonic()
+  local waits = engine.time.wait(item)
+  if waits then return waits end
   if t.only_if ~= nil and not item.attempt then
     common.allow_reads(item)
     local wanted = t.only_if

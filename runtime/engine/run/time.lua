@@ -27,8 +27,14 @@ end
 local function follow_window(event, item)
   local window = program.header().t.window
   if not window or not item then return end
-  if event == "step.started" and item.name == window.from then opened = opened or host.monotonic() end
-  if (event == "step.finished" or event == "checkpoint.judged") and item.name == window.to then closed = host.monotonic() end
+  if event == "step.started" and item.name == window.from then
+    opened = opened or host.monotonic()
+    engine.window.watch()
+  end
+  if (event == "step.finished" or event == "checkpoint.judged") and item.name == window.to then
+    closed = host.monotonic()
+    engine.window.stop()
+  end
 end
 
 function M.begin(history)
@@ -41,6 +47,8 @@ function M.begin(history)
   end
   engine.outbox.restore(history)
   engine.says.restore(history)
+  engine.window.restore(history)
+  if opened and not closed then engine.window.watch() end
   engine.notices.restore(history)
   engine.notices.begin()
   engine.updates.begin(history)
@@ -62,10 +70,27 @@ function M.only_notices(history)
   return exit, outcome
 end
 
+-- `not_before`: waits until then, and not again after a resume that comes later. With --detach the run is held until then, and
+-- `runbook due` goes on. Returns nil, or the outcome.
+local held_until
+function M.wait(item)
+  if not item.not_before or item.status ~= "waiting" then return nil end
+  local at = program.dates.instant(item.not_before, M.T, M.T)
+  if at <= host.now() then return nil end
+  local why = ("%s waits until %s UTC"):format(program.label(item.kind, item.name), host.iso(at):sub(1, 19):gsub("T", " "))
+  host.append("wait.started", item.name, { till = host.iso(at), why = why })
+  if host.given().detach then
+    held_until = at
+    return { verdict = "hold", why = why, item = item }
+  end
+  while at > host.now() do host.sleep(math.min(30, at - host.now())) end -- the wall clock may be set meanwhile
+end
+
 -- Told of every event that an item or the run journals, before it is.
 function M.saw(event, item, data)
   follow_window(event, item)
   engine.updates.saw(event, item, data)
+  if event == "rollback.started" or event == "run.finished" or event == "run.held" then engine.window.stop() end
   if event == "run.finished" then
     if opened and not data.window_s then data.window_s = (closed or host.monotonic()) - opened end -- it opened in an earlier process
     engine.notices.stop()
@@ -74,6 +99,7 @@ function M.saw(event, item, data)
     engine.updates.finish(data.outcome, data.why)
     engine.outbox.drain()
   elseif event == "run.held" then
+    if held_until then data.till = host.iso(held_until) end
     engine.notices.stop()
     engine.updates.finish(data.outcome, data.why)
     engine.outbox.drain()

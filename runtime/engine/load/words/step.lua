@@ -41,10 +41,12 @@ words.step = two_part("step", function(kind, name, t)
   local who = label(kind, name)
   language.check_step_options(who, t, options.step, 3)
   check_overdue(who, t.overdue, 3)
+  local not_before = t.not_before and language.date(who, "not_before", t.not_before, 3, true)
   if t.failure and t.failure ~= "continue" and t.failure ~= "rollback" then
     fail(3, ("%s: option 'failure': continue or rollback expected, got '%s'"):format(who, t.failure))
   end
   local item = declare(kind, name, t, 3)
+  item.not_before = not_before
   item.actions = flatten_actions(who, t)
   if #item.actions == 0 and not t.run and not t.manual then fail(3, who .. ": has nothing to do: give it run, manual or an action") end
   if #item.actions > 0 and t.run then fail(3, who .. ": has both an action and run: put the action into a step of its own") end

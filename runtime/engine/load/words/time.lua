@@ -59,6 +59,13 @@ function language.check_times(who, t)
         "write --start \"Thursday 07:00 Europe/Berlin\" or --start \"2026-11-20 22:00 Europe/Berlin\"")
     end
   end
+  local overdue = t.window and t.window.overdue
+  if overdue ~= nil then
+    if not language.is(overdue, language.Verdict) or overdue.verdict ~= "ask" then
+      fail(4, ("%s: window: option 'overdue': ask \"role\" expected, got %s"):format(who, host.type_word(overdue)))
+    end
+    if not t.window.target then fail(4, who .. ": window: option 'overdue' needs 'target': longer than what") end
+  end
   if t.updates then
     local name = who .. ": updates"
     check_options(name, t.updates, options.updates, 4)
