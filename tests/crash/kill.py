@@ -1,13 +1,14 @@
 #!/usr/bin/python3
 """kill -9 at every point of a run, then resume, perhaps dying again, until it ends.
 
-usage: kill.py [--short|--long] [--prove] [--kills N] [--seed N] [--shape NAME]... [--verbose]
+usage: kill.py [--short|--long] [--prove] [--server] [--kills N] [--seed N] [--shape NAME]... [--verbose]
 
 Every shape (shapes/*.lua) is run once with its crossings counted (RUNBOOK_FAILPOINT, docs/durability.md): before, inside
 and after each effect and each write of the journal. Then it is run again for each crossing, killed there by SIGKILL, and
 resumed by a new process; one of three dies a second time. What must hold afterwards stands in `judge`. Prints figures,
 and the first cases that failed with what is needed to see them again; exit 1 when there is one. --prove runs the shape
-that lies about its effects (shapes/wrong) and fails unless both lies are found out.
+that lies about its effects (shapes/wrong) and fails unless both lies are found out. --server keeps the journal in the lab's
+PostgreSQL instead of a file.
 """
 import argparse
 import json
@@ -20,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import uuid
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -27,7 +29,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 BINARY = Path(os.environ.get("RUNBOOK_BIN", ROOT / "build" / "release" / "runbook"))
-SHORT, LONG = 510, 10_500  # kills
+SHORT, LONG = 510, 10_500              # kills
+SERVER_SHORT, SERVER_LONG = 40, 1_000  # with the journal on a server, whose commits take their time
 RESUMES = 8                # processes after which a run must have ended
 
 # How a run may end besides the way it ends when nobody kills it: exit, and what then stands. None of it is silent: the
@@ -37,10 +40,11 @@ MAY_GO_BACK = {"repair"}    # exit 1: a repair that was interrupted is not begun
 
 
 class Case:
-    """One run with its own folder, world and journal; killed where `kills` say."""
+    """One run with its own folder and world, and its own journal or its own name in a server's; killed where `kills` say."""
 
-    def __init__(self, shape, folder):
-        self.shape, self.folder = shape, Path(folder)
+    def __init__(self, shape, folder, server=None):
+        self.shape, self.folder, self.server = shape, Path(folder), server
+        self.name = f"k{uuid.uuid4().hex[:12]}"
         self.world, self.journal = self.folder / "world.db", self.folder / "journal.db"
         for source in (next(HERE.glob(f"shapes/**/{shape}.lua")), HERE / "shapes" / "effects.lua"):
             shutil.copy(source, self.folder)
@@ -57,9 +61,9 @@ class Case:
         environment.update(HOME=str(self.folder), XDG_STATE_HOME=str(self.folder), LC_ALL="C.UTF-8")
         if failpoint:
             environment["RUNBOOK_FAILPOINT"] = failpoint
-        command = [str(BINARY), *(["resume", "r1"] if resume else
-                                  ["exec", f"{self.shape}.lua", "--world", f"sqlite:{self.world}", "--run-id", "r1"]),
-                   "--approve", "go", "--detach", "--output", "json", "--journal", str(self.journal)]
+        command = [str(BINARY), *(["resume", self.name] if resume else
+                                  ["exec", f"{self.shape}.lua", "--world", f"sqlite:{self.world}", "--run-id", self.name]),
+                   "--approve", "go", "--detach", "--output", "json", "--journal", self.server.url if self.server else str(self.journal)]
         done = subprocess.run(command, cwd=self.folder, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True,
                               timeout=60, check=False)
         if done.returncode == -signal.SIGKILL:
@@ -79,25 +83,23 @@ class Case:
 
     def events(self):
         """(event, step, data) of the run, in order."""
+        rows = self.query("select event, step, data from {}events where run = '%s' order by seq")
+        return [(event, step, json.loads(data)) for event, step, data in rows]
+
+    def record(self):
+        return next(iter(self.query("select state, outcome, exit from {}runs where run = '%s'")), None)
+
+    def query(self, sql):
+        """Rows of the journal, as tuples; none where it was killed before there were tables."""
+        if self.server:
+            return self.server.sql((sql % self.name).format("runbook."))
         if not self.journal.exists():
             return []
         db = sqlite3.connect(self.journal)
         try:
-            rows = db.execute("select event, step, data from events where run = 'r1' order by seq").fetchall()
+            return db.execute((sql % self.name).format("")).fetchall()
         except sqlite3.OperationalError:
-            return []  # killed before there were tables
-        finally:
-            db.close()
-        return [(event, step, json.loads(data)) for event, step, data in rows]
-
-    def record(self):
-        if not self.journal.exists():
-            return None
-        db = sqlite3.connect(self.journal)
-        try:
-            return db.execute("select state, outcome, exit from runs where run = 'r1'").fetchone()
-        except sqlite3.OperationalError:
-            return None
+            return []
         finally:
             db.close()
 
@@ -120,16 +122,16 @@ class Case:
         return {name: number for name, number in count.items() if number}, self.files()
 
     def audit(self):
-        return subprocess.run([str(BINARY), "show", "r1", "--audit", "--journal", str(self.journal)], capture_output=True, text=True,
+        return subprocess.run([str(BINARY), "show", self.name, "--audit", "--journal", self.server.url if self.server else str(self.journal)], capture_output=True, text=True,
                               check=False).returncode
 
 
 class Reference:
     """How the shape ends when nobody kills it."""
 
-    def __init__(self, shape):
+    def __init__(self, shape, server=None):
         with tempfile.TemporaryDirectory(dir=place()) as folder:
-            case = Case(shape, folder)
+            case = Case(shape, folder, server)
             self.exit = case.run([f"count:{folder}/points"])
             if self.exit not in (0, 1):
                 sys.exit(f"kill: {shape} does not run: exit {self.exit}: {case.said[-1]}")
@@ -260,17 +262,36 @@ def main():
     options.add_argument("--prove", action="store_true")
     options.add_argument("--seed", type=int, default=1)
     options.add_argument("--shape", action="append", default=[])
+    options.add_argument("--server", action="store_true", help="the journal is in the lab's PostgreSQL")
     options.add_argument("--case", help="shape and failpoints, as a failure prints them")
     options.add_argument("--kills", type=int, help="how many, instead of the form's number")
     options.add_argument("--verbose", action="store_true")
     given = options.parse_args()
+    if not given.server:
+        return play(given, None)
+    if not os.environ.get("RUNBOOK_LAB_PG_ADMIN"):
+        print("  left out: RUNBOOK_LAB_PG_ADMIN is not set (./dev lab up)")
+        return int(os.environ.get("RUNBOOK_REQUIRE_LAB") == "1")
+    sys.path.insert(0, str(HERE.parent / "cli"))
+    from conftest import Scratch
+
+    server = Scratch("PG", f"k_{uuid.uuid4().hex[:12]}", os.environ["RUNBOOK_LAB_PG_ADMIN"])
+    server.create()
+    try:
+        return play(given, server)
+    finally:
+        server.drop()
+
+
+def play(given, server):
     shapes = given.shape or sorted(path.stem for path in (HERE / "shapes").glob("*.lua") if path.stem != "effects")
     if given.case:
         shapes = [given.case.split()[0]]
     if given.prove:
         shapes, given.kills = ["liar"], 60
-    references = {shape: Reference(shape) for shape in shapes}
-    cases = plan(references, given.kills or (LONG if given.long else SHORT), given.seed)
+    references = {shape: Reference(shape, server) for shape in shapes}
+    short, lengthy = (SERVER_SHORT, SERVER_LONG) if server else (SHORT, LONG)
+    cases = plan(references, given.kills or (lengthy if given.long else short), given.seed)
     if given.case:
         cases = [(shapes[0], given.case.split()[1:])]
     deaths, failures, stopped = Counter(), [], Counter()
@@ -279,7 +300,7 @@ def main():
     def one(entry):
         shape, failpoints = entry
         with tempfile.TemporaryDirectory(dir=place(), prefix="rb-kill-") as folder:
-            case = Case(shape, folder)
+            case = Case(shape, folder, server)
             code = case.run(failpoints)
             problem = judge(case, code, references[shape])
             if problem and given.verbose:
@@ -303,7 +324,7 @@ def main():
         print(f"  kill.py {failure}")
     for shape in shapes:
         print(f"  {shape}: {len(references[shape].points)} points, {deaths[shape]} kills")
-    print(f"kills: {sum(deaths.values())} in {len(cases)} runs of {len(shapes)} shapes, {seconds * 1000 / max(1, sum(deaths.values())):.0f} ms a kill, "
+    print(f"kills{' with the journal in PostgreSQL' if server else ''}: {sum(deaths.values())} in {len(cases)} runs of {len(shapes)} shapes, {seconds * 1000 / max(1, sum(deaths.values())):.0f} ms a kill, "
           f"exits {dict(sorted((str(k), v) for k, v in stopped.items()))}, failures {len(failures)}")
     return 1 if failures else 0
 
