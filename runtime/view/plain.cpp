@@ -176,6 +176,8 @@ std::string PlainView::words(const journal::Event& event) const {
         return goal_words(model_.goals.back());
     if (name == "monitor.breached")
         return breach_words(event);
+    if (const std::string part = part_words(event); !part.empty())
+        return part;
     if (name == "log")
         return data.text("level", "info") + " " + data.text("text");
     if (name == "run.held")

@@ -286,6 +286,15 @@ void TerminalView::show_note(const journal::Event& event) {
     if (event.event == "followup.scheduled" || event.event == "followup.missed" ||
         event.event == "notice.missed")
         say_note(event.event == "followup.scheduled" ? "…" : "!", data.text("why"));
+    const bool only_begins =
+        event.event == "substep.started" || event.event == "substep.undo_started";
+    if (const std::string part = part_words(event); !part.empty() && !only_begins)
+        say_note(event.event == "substep.finished"   ? "✓"
+                 : event.event == "substep.undone"   ? "↩"
+                 : event.event == "substep.in_doubt" ? "?"
+                 : event.event == "substep.failed"   ? "✗"
+                                                     : "·",
+                 part);
     if (event.event == "log") {
         const std::string level = data.text("level", "info");
         const bool plain = level == "info" || level == "debug";

@@ -219,4 +219,33 @@ std::string pad_left(std::string text, std::size_t columns) {
     return width < columns ? text.insert(0, columns - width, ' ') : text;
 }
 
+std::string part_words(const journal::Event& event) {
+    const Map& data = event.data;
+    const std::string& name = event.event;
+    if (name == "overdue.reached")
+        return "still at work after " + text::duration(data.number("after_s"));
+    if (name == "sleep.started")
+        return "sleeps until " + clock_of(data.text("till")) + " UTC";
+    if (!name.starts_with("substep."))
+        return {};
+    std::string out = data.text("name");
+    const Value* error = data.find("error");
+    if (const Map* map = error ? error->get<Map>() : nullptr)
+        return out + (name == "substep.retried" ? ": tried again after " : ": failed: ") +
+               error_words(error_info(*map));
+    if (name == "substep.started")
+        return out + (data.integer("attempt") > 1
+                          ? ", attempt " + std::to_string(data.integer("attempt"))
+                          : "");
+    if (name == "substep.finished")
+        return out + ": done in " + text::clock(data.number("elapsed_s"));
+    if (name == "substep.in_doubt")
+        return out + ": in doubt: " + data.text("state") + ", " + data.text("why");
+    if (name == "substep.undone")
+        return out + ": undone in " + text::clock(data.number("elapsed_s"));
+    if (name == "substep.kept")
+        return out + ": kept: " + data.text("why");
+    return out;
+}
+
 } // namespace runbook::view

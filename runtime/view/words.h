@@ -53,4 +53,7 @@ std::vector<std::string> wrap(std::string_view text, std::size_t columns, std::s
 std::string pad(std::string text, std::size_t columns);
 std::string pad_left(std::string text, std::size_t columns);
 
+/// What a sub-step, a sleep or an overdue step says; empty for every other event.
+std::string part_words(const journal::Event& event);
+
 } // namespace runbook::view

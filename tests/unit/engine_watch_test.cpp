@@ -145,3 +145,27 @@ TEST_CASE("resumable: what is partly done goes on, without an undo", "[engine][w
     CHECK(play.resume_in_child() == 0);
     CHECK(play.effects() == Names{"attempt 1 nil", "attempt 2 true"});
 }
+
+TEST_CASE("retry: what is in doubt is not tried again before observe", "[engine][watch]") {
+    struct Case {
+        const char* answer;
+        int exit;
+        Names effects;
+    };
+    const std::vector<Case> cases = {{"done", 0, {"attempt 1"}},
+                                     {"absent", 0, {"attempt 1", "attempt 2"}},
+                                     {"unknown", 4, {"attempt 1"}}};
+    for (const Case& one : cases) {
+        INFO(one.answer);
+        Play play;
+        play.options.detach = true;
+        CHECK(play.exec(
+                  std::string(R"(step "s" { undo = keep "x", retry = { attempts = 3, initial = 0 },
+          observe = function() return ")") +
+                  one.answer + R"(" end,
+          run = function(ctx) world.write("attempt " .. ctx.attempt)
+            if ctx.attempt == 1 then error { kind = "timeout", message = "not confirmed", in_doubt = true } end end })") ==
+              one.exit);
+        CHECK(World::the().effects == one.effects);
+    }
+}
