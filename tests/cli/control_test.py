@@ -390,3 +390,23 @@ def test_a_cancel_on_the_way_back_holds_and_resumes_backwards(runbook, playbook)
     result = runbook("resume", "r1", cwd=path.parent)
     assert result.exit == 1, result
     assert (path.parent / "a.undone").exists()
+
+
+def test_retry_of_a_step_in_doubt_is_a_persons_word(runbook, playbook):
+    path = playbook("""
+        local p = playbook "doubt" { summary = "x", needs = { files = { "./" }, shell = { "sleep" } } }
+        step "a" { undo = keep "x", run = function()
+          if fs.exists("began") then return 2 end
+          fs.write("began", "1")
+          sh.run { "sleep", "60" }
+        end }
+    """)
+    run = runbook.start("exec", path.name, "--run-id", "r1", cwd=path.parent)
+    wait_for(path.parent / "began")
+    os.kill(run.process.pid, signal.SIGKILL)
+    run.finish(20)
+    assert runbook("resume", "r1", cwd=path.parent).exit == 4
+    result = runbook("retry", "r1", "a", "--output", "json", cwd=path.parent)
+    assert result.exit == 0, result
+    retried = [event for event in result.events() if event["event"] == "step.retried"]
+    assert [(event["was"], event["why"]) for event in retried] == [("started", f"ordered by {retried[0]['by']}")]

@@ -63,7 +63,7 @@ int audit(journal::Journal& journal, const journal::RunRecord& run) {
 
 /// What `show` says of it: also that it is paused, which only its events tell.
 std::string state_of(const journal::RunRecord& run, const std::vector<journal::Event>& events) {
-    const std::string state = state_of(run);
+    std::string state = state_of(run);
     if (state == "running")
         for (auto event = events.rbegin(); event != events.rend(); ++event) {
             if (event->event == "run.paused")
