@@ -64,9 +64,16 @@ Item* Model::find(const std::string& name) {
 }
 
 const Item* Model::find(const std::string& name) const {
-    auto found =
-        std::find_if(items.begin(), items.end(), [&](const Item& one) { return one.name == name; });
-    return found == items.end() ? nullptr : &*found;
+    // Events follow the order of the items: looking goes on where the last one was found, so that a
+    // long history is not searched from its start for each of its events.
+    for (std::size_t i = 0; i < items.size(); ++i) {
+        const std::size_t at = (last_found_ + i) % items.size();
+        if (items[at].name == name) {
+            last_found_ = at;
+            return &items[at];
+        }
+    }
+    return nullptr;
 }
 
 /// The item of the event; one that the plan does not know goes behind the last that has begun.

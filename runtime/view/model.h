@@ -145,6 +145,8 @@ class Model {
     void apply_rollback(const journal::Event& event);
     /// Goals and monitors; false where the event is neither.
     bool apply_measure(const journal::Event& event);
+
+    mutable std::size_t last_found_ = 0; ///< place in `items` of what find() found last
 };
 
 } // namespace runbook::view

@@ -156,7 +156,7 @@ def test_killed_here_resumed_elsewhere(team, server, playbook):
         # Another host cannot see that the process is gone: it believes the lease until it ends.
         refused = elsewhere(team, "resume", "r1", cwd=folder)
         assert refused.returncode != 0
-        assert f"run r1 is held by process {run.process.pid} on {socket.gethostname()} (lease until " in refused.stderr
+        assert f"run r1 is running already (process {run.process.pid} on {socket.gethostname()})" in refused.stderr
         server.sql("UPDATE runbook.runs SET lease_until = 1")
         second = subprocess.Popen(["unshare", "--uts", "sh", "-c", 'hostname elsewhere && exec "$@"', "sh", str(team.binary), "resume", "r1"],
                                   env=team.environment(), cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
