@@ -234,6 +234,8 @@ void register_notify(vm::State& state, vm::Registry& registry) {
         .example("assert(notify.send('Backup done')[1].delivered)")
         .native(
             [outbox](bind::Call& call, std::string text, SendOptions options) -> bind::Job<Value> {
+                if (call.host().dry_run())
+                    throw Error("dry", "notify.send"); // said, not sent
                 notify::Message message;
                 message.text = std::move(text);
                 message.title = options.title;

@@ -1,5 +1,6 @@
 #include "bindings/core/declare.h"
 
+#include "bindings/core/dry.h"
 #include "runtime/base/failpoint.h"
 #include "runtime/base/text.h"
 #include "runtime/vm/error_table.h"
@@ -10,9 +11,14 @@ namespace runbook::bind {
 
 namespace {
 
-void check_effect(vm::Effect effect, const vm::Allowance& allowance, const std::string& name) {
+/// Throws Error{`permission`} where the task may not do that, Error{`dry`} where a dry run says it
+/// instead.
+void check_effect(lua_State* L, vm::Effect effect, const vm::Allowance& allowance,
+                  const std::string& name) {
     if (static_cast<int>(effect) > static_cast<int>(allowance.up_to))
         throw Error("permission", fmt::format("{} {}", name, allowance.why), allowance.hint);
+    if (effect == vm::Effect::writes && vm::State::host_of(L).dry_run())
+        throw Error("dry", name);
 }
 
 /// Outside a run (the file loads): nothing is allowed.
@@ -33,11 +39,11 @@ bool crosses(lua_State* L, const vm::FunctionDoc& doc) {
 } // namespace
 
 bool Call::writes_allowed() const {
-    return allowance_of(L_).up_to == vm::Effect::writes;
+    return allowance_of(L_).up_to == vm::Effect::writes && !host().dry_run();
 }
 
 void Call::require_writes() const {
-    check_effect(vm::Effect::writes, allowance_of(L_), doc_.name);
+    check_effect(L_, vm::Effect::writes, allowance_of(L_), doc_.name);
 }
 
 const void* Call::task() const {
@@ -46,20 +52,42 @@ const void* Call::task() const {
 
 int Function::run(lua_State* L) {
     try {
-        check_effect(doc_.effect, allowance_of(L), full_name_);
-        if (!crosses(L, doc_))
+        const bool dry = vm::State::host_of(L).dry_run();
+        bool looks = false; // it would only look, but at something unknown
+        try {
+            check_effect(L, doc_.effect, allowance_of(L), full_name_);
+            looks = dry && allowance_of(L).up_to == vm::Effect::reads;
+            if (dry && dry_unknown(L) && (doc_.effect != vm::Effect::none || waits))
+                throw Error("dry", full_name_);
             return call(L);
-        failpoint::cross("effect.before");
-        const int results = call(L);
-        if (!doc_.waits)
-            failpoint::cross("effect.after");
-        return results;
+        } catch (const Error& error) {
+            if (!dry || error.kind() != "dry")
+                throw;
+        }
+        return skip(L, looks);
     } catch (const Error& error) {
         vm::push_error(L, error);
     } catch (const std::exception& error) {
         vm::push_error(L, Error("internal", fmt::format("{}: {}", full_name_, error.what())));
     }
     return -1;
+}
+
+int Function::skip(lua_State* L, bool looks) {
+    dry_note(L, full_name_, looks);
+    if (!waits)
+        return 1;
+    // whoever called waits for an operation: one that does nothing and gives the unknown value
+    const int unknown = luaL_ref(L, LUA_REGISTRYINDEX);
+    auto operation = std::make_shared<vm::Operation>();
+    operation->name = full_name_;
+    operation->work = [](Cancel&) {};
+    operation->push = [unknown](lua_State* to) {
+        lua_rawgeti(to, LUA_REGISTRYINDEX, unknown);
+        luaL_unref(to, LUA_REGISTRYINDEX, unknown);
+        return 1;
+    };
+    return park(L, operation);
 }
 
 void Function::check(lua_State* L, std::size_t index, const Mismatch& problem) const {

@@ -61,6 +61,8 @@ class Function : public vm::Bound {
     void check_count(lua_State* L, std::size_t most) const;
     virtual int call(lua_State* L) = 0;
     int park(lua_State* L, const vm::OperationPtr& operation) const;
+    /// A dry run: says the call and gives an unknown value in place of its result.
+    int skip(lua_State* L, bool looks);
 
     vm::FunctionDoc& doc_;
     std::string full_name_;

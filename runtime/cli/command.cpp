@@ -45,7 +45,7 @@ const std::vector<Command>& table() {
          {{"FILE", Complete::file}},
          {{"env", "NAME", "environment of runbook.toml, whose parameters are the defaults",
            Complete::name},
-          {"dry-run", "", "only look: nothing is changed"},
+          {"dry-run", "", "make the reads and say the writes; no run, nothing is changed"},
           {"run-id", "ID", "name of the run instead of date and letters"},
           {"start", "DATE",
            "T, which notices and other dates count from: \"Thursday 07:00 "
@@ -60,7 +60,8 @@ const std::vector<Command>& table() {
          "runbook exec shop.lua --env staging --dry-run\n"
          "runbook exec shop.lua --help           lists the playbook's parameters",
          "A playbook's parameters are its options: --NAME VALUE, --NAME=VALUE, and for a boolean "
-         "--NAME or --no-NAME. They stand after FILE.",
+         "--NAME or --no-NAME. They stand after FILE. A dry run ends with 0, or with 1 where "
+         "something contradicts the plan.",
          run_exits,
          true,
          false,
@@ -375,7 +376,7 @@ const std::vector<Command>& table() {
          false,
          run_help},
         {"docs",
-         "write docs/api and the type definitions below DIR",
+         "write docs/api, the type definitions and the man page below DIR",
          {{"DIR", Complete::folder}},
          {},
          "runbook docs .",

@@ -298,9 +298,6 @@ Engine::Engine(RegisterBindings register_bindings, view::EventSink& sink)
 Engine::~Engine() = default;
 
 int Engine::exec(const Options& options) {
-    if (options.dry_run)
-        throw Error("usage", "--dry-run is not there yet",
-                    "`runbook plan` shows what would happen, without effects");
     Session session(impl_->register_bindings, impl_->sink, options);
     session.load(true);
     refuse_findings(undefined_names(session));
@@ -310,6 +307,40 @@ int Engine::exec(const Options& options) {
         *describe(session).get<Map>(); // now: no second Lua call from inside the run's task
     session.on_begin = [&] { impl_->start(session, plan); };
     return impl_->run(session, {}, "");
+}
+
+int Engine::dry_run(const Options& options, const std::function<void(const Map&)>& show) {
+    Options dry = options;
+    dry.dry_run = true;
+    Session session(impl_->register_bindings, impl_->sink, dry);
+    session.load(true);
+    refuse_findings(undefined_names(session));
+    refuse_findings(program_findings(session));
+    session.run = "dry-run";
+    session.mode = "dry-run";
+    session.on_dry = show;
+    session.loading = false;
+    link_run(session);
+    lua_State* L = session.state->L();
+    lua_getfield(L, LUA_REGISTRYINDEX, "runbook.host");
+    lua_getfield(L, -1, "try");
+    lua_remove(L, -2);
+    lua_getfield(L, LUA_REGISTRYINDEX, "runbook.mainloop");
+    lua_getfield(L, -1, "dry");
+    lua_remove(L, -2);
+    vm::TaskPtr task = session.scheduler().spawn(L, 1, "dry run");
+    session.main_task = task;
+    session.scheduler().on_interrupt([&session, task](int) {
+        if (session.interrupted)
+            ::_exit(failed);
+        session.interrupted = true;
+        session.scheduler().cancel(task, Error("cancelled", "interrupted"));
+    });
+    session.scheduler().run(task);
+    const int base = lua_gettop(task->L) - task->results + 1;
+    if (task->failed || lua_toboolean(task->L, base) == 0)
+        throw vm::to_error(task->L, -1);
+    return static_cast<int>(lua_tointeger(task->L, base + 1));
 }
 
 namespace {

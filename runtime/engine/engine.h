@@ -74,6 +74,10 @@ class Engine {
     /// Runs the playbook; returns the exit code. Everything that prevents the start throws Error
     /// (exit 2) before anything ran.
     int exec(const Options& options);
+    /// Makes the playbook's reads and says its writes: no journal, and nothing changes. `show` gets
+    /// one map an item as it is taken (docs/commands.md), at last {kind: "end"}. Returns 0, or 1
+    /// where something contradicts the plan.
+    int dry_run(const Options& options, const std::function<void(const Map&)>& show);
     /// Continues a run from its journal. `options.file` is ignored.
     int resume(const std::string& run, const Options& options);
     /// Rolls a held or failed run back.

@@ -81,6 +81,7 @@ struct Session {
     std::string mode = "exec";
     bool interrupted = false, begun = false;
     vm::TaskPtr main_task;
+    std::function<void(const Map&)> on_dry; ///< gets each item of a dry run
     std::function<void()> on_begin; ///< creates or continues the run; journal's thread is idle then
 
   private:

@@ -3,6 +3,7 @@
 #include "runtime/base/text.h"
 #include "runtime/cli/arguments.h"
 #include "runtime/cli/declarations.h"
+#include "runtime/cli/man.h"
 
 #include <fmt/format.h>
 
@@ -61,6 +62,7 @@ int run_docs(const Context& context, const Arguments& arguments) {
                    registry.reference(area));
     write_file(folder + "README.md", index_of(registry));
     write_file(folder + "runbook.lua", registry.stubs());
+    write_file(arguments.positional.front() + "/docs/runbook.1", man_page());
     return 0;
 }
 

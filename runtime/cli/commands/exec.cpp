@@ -1,12 +1,16 @@
 // `runbook exec`, `resume`, `retry` and `rollback`: what runs.
 #include "runtime/base/error.h"
+#include "runtime/base/json.h"
+#include "runtime/base/redact.h"
 #include "runtime/base/text.h"
 #include "runtime/cli/arguments.h"
 #include "runtime/cli/command.h"
 #include "runtime/cli/commands/control.h"
 #include "runtime/cli/output.h"
 #include "runtime/cli/playbook.h"
+#include "runtime/engine/dry_text.h"
 #include "runtime/journal/journal.h"
+#include "runtime/view/lines.h"
 
 #include <fmt/format.h>
 
@@ -52,6 +56,25 @@ int guarded(Shown& shown, Run run) {
     }
 }
 
+/// The playbook's reads, its writes as lines; no run.
+int dry_run(const Context& context, const engine::Options& options, const Arguments& arguments) {
+    for (const char* option : {"report", "detach", "run-id"})
+        if (arguments.has(option))
+            throw Error("usage", fmt::format("--{} and --dry-run: a dry run is no run", option),
+                        "leave one of them out");
+    const std::string output = arguments.text("output");
+    view::Settings settings = view::settings_for(stdout);
+    const int width = settings.columns();
+    const auto columns = static_cast<std::size_t>(width > 0 ? width : 80);
+    engine::Engine engine(context.register_bindings, silent());
+    return engine.dry_run(options, [&](const Map& item) {
+        const std::string text = output == "json" ? json::dump(redact(Value(item))) + "\n"
+                                                  : engine::dry_text(item, columns);
+        fmt::print("{}", settings.unicode || output == "json" ? text : view::in_ascii(text));
+        std::fflush(stdout);
+    });
+}
+
 } // namespace
 
 int run_exec(const Context& context, const Arguments& arguments) {
@@ -60,14 +83,15 @@ int run_exec(const Context& context, const Arguments& arguments) {
         fmt::print("{}", playbook_help(context, file));
         return 0;
     }
-    Shown shown(arguments);
     engine::Options options = run_options(arguments);
     options.file = file;
     options.environment = arguments.text("env");
     options.run_id = arguments.text("run-id");
     options.start = arguments.text("start");
-    options.dry_run = arguments.has("dry-run");
     options.parameters = parameters_of(context, *find_command("exec"), file, arguments.rest);
+    if (arguments.has("dry-run"))
+        return dry_run(context, options, arguments);
+    Shown shown(arguments);
     engine::Engine engine(context.register_bindings, shown);
     return guarded(shown, [&] { return engine.exec(options); });
 }

@@ -72,59 +72,6 @@ function program.permissions()
   return { shell = list(needs.shell), http = http, files = list(needs.files, "path"), declared_at = ("%s:%d"):format(header.file, header.line) }
 end
 
--- `lock`, with the names of parameters replaced by what they are: "target" locks that database whoever names it how.
-local function locks(t, parameters)
-  local result = {}
-  for _, name in ipairs(type(t.lock) == "table" and t.lock or { t.lock }) do
-    for _, entry in ipairs(parameters) do
-      if entry.name == name and entry.value ~= nil then name = tostring(entry.value) end
-    end
-    result[#result + 1] = name
-  end
-  return result
-end
-
-local function way_back(item)
-  local t = item.t
-  if item.kind ~= "step" then return nil end
-  if program.is(t.undo, program.classes.Way) then return "keep: " .. t.undo.keep end
-  if t.undo then return "undo" end
-  for _, action in ipairs(item.actions) do
-    if action.toggle then return "toggle" end
-    if action.undo then return "undo" end
-  end
-  return "none"
-end
-
--- The plan as data: what will be done, by whom, how long, and the way back. No effects.
-function program.describe()
-  local header = program.header()
-  local t = header.t
-  local items, back = {}, {}
-  for _, item in ipairs(program.track) do
-    local estimate = item.t.takes and host.parse_duration(item.t.takes) or nil
-    items[#items + 1] = { name = item.name, kind = item.kind, owner = item.t.owner or item.t.role, owner_title = t.roles and t.roles[item.t.owner or item.t.role or ""],
-      takes_s = estimate, way_back = way_back(item), beside = item.t.beside, on = item.t.on, line = item.line, within_s = item.t.within and host.parse_duration(item.t.within) or nil,
-      ask = type(item.t.ask) == "string" and item.t.ask or nil, otherwise = item.t.otherwise }
-  end
-  for i = #program.track, 1, -1 do
-    local item = program.track[i]
-    local how = way_back(item)
-    if item.t.on == "rollback" then back[#back + 1] = { name = item.name, how = "checked" }
-    elseif how and how ~= "none" then back[#back + 1] = { name = item.name, how = how } end
-  end
-  program.findings()
-  local parameters = {}
-  for _, entry in ipairs(program.parameters) do
-    parameters[#parameters + 1] = { name = entry.name, type = entry.type, doc = entry.t.doc or "", required = entry.t.required == true,
-      default = entry.t.default ~= nil and tostring(entry.t.default) or nil, access = entry.t.access,
-      value = entry.value ~= nil and tostring(entry.value) or (entry.type == "secret" and ("*** from " .. tostring(entry.source))) or nil }
-  end
-  return { name = header.name, summary = t.summary or "", items = items, way_back_order = back, window = program.window,
-    rollback_within_s = t.rollback and t.rollback.within and host.parse_duration(t.rollback.within) or nil, reach = program.permissions(), parameters = parameters,
-    locks = locks(t, program.parameters) }
-end
-
 -- Undefined names anywhere in the chunk, also in functions that have not run.
 function program.undefined_names(chunk, env, file)
   local found = {}

@@ -5,11 +5,12 @@ for _, name in ipairs {
   "common", "live", "judge", "people", "doubt",
   "step", "substep", "substep_undo", "compose", "watch", "transaction",
   "checkpoint", "gate", "checklist",
-  "rollback", "redo",
+  "rollback", "dry", "redo",
   "sample", "finding", "monitor",
   "time", "window", "outbox", "says", "updates", "notices", "goals", "followup", "history",
   "ending", "restore", "main",
 } do
   engine[name] = host.chunk("runtime/engine/run/" .. name .. ".lua")(engine)
 end
+engine.main.dry = engine.dry.run
 return engine.main
