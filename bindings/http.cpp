@@ -229,6 +229,7 @@ void register_writing(bind::Area& http, const char* name, const char* method, co
                  "assert(not ok and err.kind == 'http.connection')")
         .native([method](bind::Call& call, std::string url,
                          RequestOptions options) -> bind::Job<Value> {
+            call.permissions().check_http(url);
             if (!options.reads)
                 call.require_writes();
             return send(to_request(call, method, std::move(url), options));
@@ -266,6 +267,7 @@ void register_http(vm::State& state, vm::Registry& registry) {
         .native([](bind::Call& call, std::string method, std::string url,
                    RequestOptions options) -> bind::Job<Value> {
             const bool reads = method == "GET" || method == "HEAD" || method == "OPTIONS";
+            call.permissions().check_http(url);
             if (!reads && !options.reads)
                 call.require_writes();
             return send(to_request(call, std::move(method), std::move(url), options));

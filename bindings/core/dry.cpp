@@ -4,6 +4,7 @@
 #include "runtime/base/redact.h"
 #include "runtime/base/text.h"
 #include "runtime/vm/error_table.h"
+#include "runtime/vm/state.h"
 #include "runtime/vm/values.h"
 
 #include <fmt/format.h>
@@ -105,6 +106,17 @@ bool is_unknown(lua_State* L, int index, int depth) {
     return false;
 }
 
+/// A file that `needs` does not allow is refused in a dry run too; commands and requests are
+/// checked before they are said.
+void check_files(lua_State* L, const std::string& function) {
+    if (!function.starts_with("fs."))
+        return;
+    const bool two = function == "fs.rename" || function == "fs.copy";
+    for (int i = 1; i <= (two ? 2 : 1); ++i)
+        if (lua_type(L, i) == LUA_TSTRING)
+            vm::State::host_of(L).permissions().check_file(lua_tostring(L, i));
+}
+
 } // namespace
 
 bool dry_unknown(lua_State* L) {
@@ -131,6 +143,7 @@ std::string dry_arguments(lua_State* L) {
 }
 
 void dry_note(lua_State* L, const std::string& function, bool reads) {
+    check_files(L, function);
     const std::string call = function + "(" + dry_arguments(L) + ")";
     const vm::Where at = vm::where(L);
     lua_getfield(L, LUA_REGISTRYINDEX, "runbook.dry");

@@ -278,6 +278,20 @@ int host_chunk(lua_State* L) {
     return loaded ? 1 : lua_error(L);
 }
 
+/// writing_functions(): {["fs.write"] = true, …}, the functions that are declared to change the
+/// world.
+int host_writing_functions(lua_State* L) {
+    return guarded(L, [L] {
+        Map map;
+        for (const vm::AreaDoc& area : session_of(L).registry.areas())
+            for (const vm::FunctionDoc& function : area.functions)
+                if (function.effect == vm::Effect::writes)
+                    map.set(area.name + "." + function.name, true);
+        vm::push_value(L, map);
+        return 1;
+    });
+}
+
 int host_seed(lua_State* L) {
     lua_pushnumber(L, static_cast<lua_Number>(std::random_device{}()));
     return 1;
@@ -577,6 +591,7 @@ void push_engine_library(lua_State* L, Session& session) {
                                          {"seed", host_seed},
                                          {"chunk", host_chunk},
                                          {"object", host_object},
+                                         {"writing_functions", host_writing_functions},
                                          {"file_exists", host_file_exists},
                                          {"on_dry", host_on_dry},
                                          {"dry_item", host_dry_item},

@@ -124,6 +124,7 @@ def test_a_contradiction_is_told_before_anything_ran(dry):
     result = dry("""
         checkpoint "room" { run = function() return { free = 1 } end, pass = function(r) return r.free > 5 end,
           fail = { otherwise = rollback "no room" } }
+        step "elsewhere" { undo = function() end, run = function() fs.write("/etc/elsewhere", "x") end }
         step "no way back" { run = function() fs.write(p.folder .. "a", "x") end }
         step "broken" { run = function() sh.run { "false", reads = true } end }
         step "by hand" { manual = "turn the key", owner = "ops" }
@@ -136,7 +137,8 @@ def test_a_contradiction_is_told_before_anything_ran(dry):
     assert "✗ broken                      would fail" in result.out
     assert "◆ by hand                     would ask: ops does by hand: turn the key" in result.out
     assert "? checkpoint later            unknown" in result.out  # the hand may have made it
-    assert "3 contradictions" in result.out.replace("\n", " ")
+    assert 'step "elsewhere" may not touch `/etc/elsewhere`' in result.out
+    assert "4 contradictions" in result.out.replace("\n", " ")
 
 
 def test_a_dry_run_is_no_run(dry, runbook, playbook):

@@ -47,6 +47,7 @@ function program.findings()
     add(item, ("step \"%s\": is left %s at the end of the playbook: switch it back, or say stays = \"why\""):format(
       item.name, found_as[toggle] == "off" and "on" or "off"), true)
   end
+  program.contradictions(add)
   table.sort(found, function(a, b) return a.line < b.line or a.line == b.line and a.order < b.order end)
   return found
 end

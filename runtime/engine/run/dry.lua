@@ -76,7 +76,7 @@ local function problem(err, before)
   local map = host.error_map(err)
   now.where, now.hint = map.where, map.hint
   local own = 0
-  for _, write in ipairs(now.writes) do own = own + (write.reads and 0 or 1) end
+  for _, write in ipairs(now.writes) do own = own + ((write.reads or write.wait) and 0 or 1) end
   if err.kind == "db.read_only" and own == 0 then
     now.writes[#now.writes + 1] = { call = err.message }
     now.hint = nil
@@ -99,15 +99,37 @@ local function limited(item, fn, ...)
   return common.limited(seconds, fn, ...)
 end
 
+-- The context of a step: sub-steps and transactions as in a run, but for what the sink says instead of doing it.
 local function context(item)
-  return common.context(item, {
-    step = function(_, t)
-      local fn = type(t) == "table" and t.run or t
-      if type(fn) == "function" then return fn() end
-    end,
-    transaction = function(connection, fn) return fn(connection) end,
-    progress = function() end,
-  })
+  local ctx = common.context(item, { progress = function() end })
+  function ctx.step(name, spec)
+    if type(spec) == "function" then spec = { run = spec } end
+    engine.substep.allow(item, { sub = { item = item, name = name, spec = spec } })
+    local result = spec.run(ctx)
+    engine.substep.allow(item)
+    return result
+  end
+  function ctx.transaction(connection, fn)
+    host.allow "writes"
+    local result = fn(connection)
+    engine.substep.allow(item)
+    return result
+  end
+  return ctx
+end
+
+-- A dry run waits for nothing: a sleep is said, and a wait for something looks once.
+local function sleep(duration)
+  now.writes[#now.writes + 1] = { call = ("wait: sleep(%q)"):format(tostring(duration)), wait = true }
+end
+
+local function every(interval, fn, options)
+  local value = fn(1)
+  local reached = options and options.until_
+  if not reached then return 1 end
+  if reached(value) == true then return value end
+  touch("what every() waits for")
+  host.raise("unknown", "unknown: whether what every() waits for is ever reached")
 end
 
 local function body(item, ctx)
@@ -174,10 +196,12 @@ function take.step(item)
     item.saved = saved
   end
   look_at_toggle(item)
-  common.allow_run(item)
+  engine.substep.allow(item)
   local ok, result = limited(item, body, item, context(item))
   if not ok then return problem(result, before) end
-  if #now.writes > 0 then return show("would") end
+  local waits_only = true
+  for _, write in ipairs(now.writes) do waits_only = waits_only and write.wait end
+  if not waits_only then return show("would") end
   if now.touched then return show("unknown", ("depends on %s, which a dry run skips"):format(now.touched)) end
   ok, result = host.try(host.store, result)
   if not ok then return problem(result, before) end
@@ -278,6 +302,7 @@ end
 -- The whole playbook. Returns the exit code.
 function M.run()
   host.on_dry(said)
+  program.composition.sleep, program.composition.every = sleep, every
   host.append = function() return { seq = 0, last_request = 0 } end -- no journal: what an item would record is nothing
   host.requests = function() return {} end
   local header = program.header()
