@@ -36,5 +36,7 @@ void push_history(lua_State* L, const std::vector<journal::Event>& events);
 /// Adds to the library on top of the stack: dates, channels, files beside the playbook, earlier
 /// runs.
 void add_time_library(lua_State* L);
+/// What checks and dry runs need.
+void add_dry_library(lua_State* L);
 
 } // namespace runbook::engine

@@ -347,7 +347,8 @@ std::string outlook(const Model& model, const Item& item, std::int64_t now) {
     double until = 0;
     for (const Item& before : model.items) {
         if (&before == &item)
-            return until >= 1 ? "next checkpoint in about " + text::clock(until) : "next checkpoint";
+            return until >= 1 ? "next checkpoint in about " + text::clock(until)
+                              : "next checkpoint";
         if (before.kind == "checkpoint" && before.status == Status::waiting &&
             before.on != "rollback")
             return {};

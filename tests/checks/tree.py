@@ -13,7 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 LIMIT = 600
-GENERATED = ("docs/api/", "docs/types/", "LICENSE")
+GENERATED = ("docs/api/", "docs/types/", "docs/runbook.1", "LICENSE")
 # A home folder, or the folder that this very clone lies in, written down. Anna is nobody: examples are hers.
 MACHINE = re.compile(r"(?<![\w.$}])(/home/(?!anna/)[a-z][\w-]*/|/Users/\w+/|/root/|/work/)" + "|" + re.escape(f"{ROOT}/"))
 LINK = re.compile(r"\]\(([^)#:\s]+)(#[^)]*)?\)")

@@ -41,10 +41,16 @@ local function decisions(item)
   return list
 end
 
+-- Who is responsible: the owner, else who decides.
+local function owner_of(item)
+  local owner = item.t.owner or item.t.role or item.t.all_of
+  return type(owner) == "table" and table.concat(owner, ", ") or owner
+end
+
 local function question(item, header)
   local t, ask = item.t, header.t.ask or {}
   local within = t.within or ask.within
-  return { ask = type(t.ask) == "string" and t.ask or "a question made at run time", role = t.role, within_s = seconds(within),
+  return { ask = type(t.ask) == "string" and t.ask or "a question made at run time", role = owner_of(item), within_s = seconds(within),
     otherwise = verdict_words(t.otherwise) or (within and (verdict_words(ask.otherwise) or "hold")) or nil }
 end
 
@@ -82,6 +88,11 @@ local function notes(item, header, known)
     if t.stays then add("stays: %s", t.stays) end
     if type(t.retry) == "table" and (t.retry.attempts or 1) > 1 then add("%d attempts", t.retry.attempts) end
     if t.failure == "continue" then add "goes on when it failed" end
+  elseif item.kind == "monitor" then
+    add('watches from "%s" %s, every %s', tostring(t.from), t.to and ('to "%s"'):format(tostring(t.to)) or "for " .. tostring(t.lasts), tostring(t.every))
+    for _, rule in ipairs(item.rules or {}) do
+      add("%s %s %s: %s", rule.name, rule.kind, rule.level and rule.level.text or "", verdict_words(rule.verdict) or "?")
+    end
   else
     add("%s", item.kind)
   end
@@ -122,10 +133,11 @@ function program.describe()
   local t = header.t
   local items, back = {}, {}
   for _, item in ipairs(program.track) do
-    local owner = item.t.owner or item.t.role
+    local owner = owner_of(item)
     local one = { name = item.name, kind = item.kind, owner = owner, owner_title = t.roles and t.roles[owner or ""], takes_s = seconds(item.t.takes),
       way_back = way_back(item), ways = ways(item), beside = item.t.beside, on = item.t.on, line = item.line, within_s = seconds(item.t.within),
-      left_out = item.t.only_if == false or nil, manual = item.t.manual, loses = item.t.loses ~= nil or nil }
+      left_out = item.t.only_if == false or nil, manual = item.t.manual, loses = item.t.loses ~= nil or nil,
+      at = item.t.at or item.t.due, people = program.asked and program.asked.describe(item) or nil }
     if item.kind == "gate" then
       one.question = question(item, header)
       one.ask, one.otherwise = one.question.ask, one.question.otherwise

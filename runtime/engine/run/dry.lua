@@ -315,6 +315,7 @@ function M.run()
     if type(item.t.run) == "function" then now.place = host.place(item.t.run) end
     if item.kind == "phase" then host.dry_item(now)
     elseif take[item.kind] then take[item.kind](item)
+    elseif item.kind == "monitor" then show("later", "would watch; no part of a dry run")
     else show("later", "no part of a dry run") end
     if host.interrupted() then host.raise("cancelled", "interrupted: nothing was changed") end
   end
