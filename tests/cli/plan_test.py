@@ -5,8 +5,8 @@ import re
 import pytest
 
 PLAN = """
-    local p = playbook "night" { summary = "Move the shop", params = { shop = { "database", access = "write", required = true }, extra = { "boolean" } },
-      roles = { dba = "Database Engineer", lead = "Lead" }, needs = { shell = { "systemctl * app" }, http = { "shop.example" } },
+    local p = playbook "night" { summary = "Move the shop", params = { site = { "url", default = "http://shop.example/" }, shop = { "database", access = "write", required = true }, extra = { "boolean" } },
+      roles = { dba = "Database Engineer", lead = "Lead" }, needs = { shell = { "systemctl * app" }, http = { "site" } },
       window = { from = "close", to = "open", target = "30m", max = "1h" }, rollback = { within = "10m", ways = { "down", "restore" } },
       ask = { within = "5m", otherwise = "rollback" } }
     local sign = toggle { on = function() end, off = function() end, state = function() return "on" end }
@@ -65,7 +65,7 @@ def test_the_text_fits_eighty_columns(plan):
                    "lead confirms: everyone is there; checks: disk is free", "T+0:00 5m lead close switched back on the way back",
                    '| T+5:00 12m dba warm caches', 'beside, joined before "verified"', "undo (down, restore); 3 attempts", "left out: only_if is not true",
                    "T+17:00 1m dba verified", "otherwise ask dba; rollback: rows <lost>", 'asks lead: "Open "it" | now?"; within 5m, otherwise rollback',
-                   "by hand: write to the customers", "old shop serves checked, otherwise hold: look", "shell systemctl * app", "http shop.example",
+                   "by hand: write to the customers", "old shop serves checked, otherwise hold: look", "shell systemctl * app", "http http://shop.example/ files nothing",
                    "db shop: postgres://app:***@db1/shop (write)"):
         assert wanted in flat, (wanted, text)
     assert text.index("\nThe move\n") < text.index("lead      close") < text.index("way back, from the end:")

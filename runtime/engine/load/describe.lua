@@ -128,6 +128,19 @@ local function locks(t, parameters)
   return result
 end
 
+-- What may be touched, each once: a host stands in needs and again as a parameter.
+local function reach()
+  local found = program.permissions()
+  for _, kind in ipairs { "shell", "http", "files" } do
+    local seen, list = {}, {}
+    for _, entry in ipairs(found[kind] or {}) do
+      if not seen[entry] then seen[entry], list[#list + 1] = true, entry end
+    end
+    found[kind] = list
+  end
+  return found
+end
+
 function program.describe()
   local header = program.header()
   local t = header.t
@@ -164,6 +177,6 @@ function program.describe()
       value = entry.value ~= nil and tostring(entry.value) or (entry.type == "secret" and ("*** from " .. tostring(entry.source))) or nil }
   end
   return { name = header.name, summary = t.summary or "", items = items, total_s = total, way_back_order = back, window = program.window,
-    rollback_within_s = seconds((t.rollback or {}).within), reach = program.permissions(), parameters = parameters, roles = t.roles,
+    rollback_within_s = seconds((t.rollback or {}).within), reach = reach(), parameters = parameters, roles = t.roles,
     locks = locks(t, program.parameters) }
 end
