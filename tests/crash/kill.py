@@ -151,8 +151,10 @@ def ran_again(events):
             return f"step {step} had {state[step]} and started again"
         if event in ("step.finished", "step.failed"):
             state[step] = event.split(".")[1]
-        elif event in ("undo.started", "run.held"):
-            state.pop(step, None) if step else state.clear()
+        elif event in ("undo.started", "substep.undo_started"):
+            state.pop(step, None)
+        elif event in ("run.held", "redo.finished"):
+            state.clear()
     return None
 
 
