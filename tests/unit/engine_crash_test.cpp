@@ -196,6 +196,22 @@ TEST_CASE("a sub-step that had failed before a crash fails again, and does not r
     CHECK(play.effects() == Names{"a", "b1", "undo b failed", "undo a"});
 }
 
+TEST_CASE("what a step left is undone although a person's retry of it never began",
+          "[engine][crash]") {
+    Play play;
+    play.options.detach = true;
+    REQUIRE(play.exec_in_child(R"(
+        step "a" { run = function() world.write "a" end, undo = function() world.write "undo a" end }
+        step "b" { run = function() world.write "b" world.kill() end, undo = function(ctx) world.write("undo b " .. ctx.state) end })") ==
+            137);
+    REQUIRE(play.resume_in_child() == 4);
+    play.sink.die_after = "step.retried b";
+    REQUIRE(play.retry_in_child("b") == 137);
+    play.sink.die_after.clear();
+    CHECK(play.rollback_in_child() == 1);
+    CHECK(play.effects() == Names{"a", "b", "undo b failed", "undo a"});
+}
+
 TEST_CASE("attempts of a sub-step survive a crash", "[engine][crash]") {
     Play play;
     REQUIRE(play.exec_until("substep.retried s", R"(

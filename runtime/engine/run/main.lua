@@ -208,7 +208,7 @@ local function order_retry(past, name)
   end
   return function()
     journal("step.retried", item, { by = host.user(), why = ("ordered by %s"):format(host.user()), was = item.status })
-    item.status, item.attempt, item.passed_over, item.failed_for, item.refused, item.ordered = "waiting", nil, nil, nil, nil, nil
+    engine.step.again(item)
     engine.substep.ordered_again(item)
   end
 end

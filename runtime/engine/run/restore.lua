@@ -50,7 +50,7 @@ function M.restore(history)
         past.redoing = nil
         engine.redo.forget(program.names[data.to])
       elseif kind == "step.retried" then
-        item.status, item.attempt, item.passed_over, item.failed_for, item.refused, item.ordered = "waiting", nil, nil, nil, nil, nil
+        engine.step.again(item)
         engine.substep.ordered_again(item)
       elseif item.kind == "monitor" then engine.monitor.restore(item, kind, data)
       end

@@ -55,12 +55,19 @@ local function failed(item, problem, started)
   return { verdict = "rollback", why = label(item.kind, item.name) .. " failed: " .. problem.message, item = item, problem = problem }
 end
 
+-- A person ordered it once more, with all its attempts. What it left stays its own until then: a rollback undoes it.
+function M.again(item)
+  local began = item.kind == "step" and (item.status == "started" or item.status == "failed")
+  item.status, item.retry_due = began and "failed" or "waiting", began or nil
+  item.attempt, item.passed_over, item.failed_for, item.refused, item.ordered = nil, nil, nil, nil, nil
+end
+
 function M.perform(item)
   local t = item.t
   local started = host.monotonic()
   local waits = engine.time.wait(item)
   if waits then return waits end
-  if t.only_if ~= nil and not item.attempt then
+  if t.only_if ~= nil and not item.attempt and not item.retry_due then
     common.allow_reads(item)
     local wanted = t.only_if
     if type(wanted) == "function" then
