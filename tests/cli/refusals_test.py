@@ -21,6 +21,7 @@ def refused(runbook, path, *args, env=None):
     ("step \"a\" { run = function() end", "playbook.lua:3: '}' expected (to close '{' at line 2) near '<eof>'"),
     ("step \"a\" { retires = {}, run = function() end }",
      "playbook.lua:2: step \"a\": unknown option 'retires' (did you mean 'retry'?)"),
+    ("step(\"a\", { run = function() end })", "playbook.lua:2: step \"a\": a name only, got 2 arguments"),
     ("step \"a\" { run = function() retrun_it() end }", "playbook.lua:2: undefined name 'retrun_it'"),
     ("fs.touch 'made.txt'", "playbook.lua:2: fs.touch has an effect, and a playbook only declares while it loads"),
     ("made = 1", "playbook.lua:2: assignment to the undeclared name 'made': write `local made`"),

@@ -92,8 +92,11 @@ end
 
 -- `word "name" { … }`
 local function two_part(kind, build)
-  return function(name)
+  return function(name, ...)
     if type(name) ~= "string" or name == "" then fail(2, ("%s: a name in quotes expected, got %s"):format(kind, host.type_word(name))) end
+    if select("#", ...) > 0 then
+      fail(2, ("%s: a name only, got %d arguments"):format(label(kind, name), 1 + select("#", ...)), ("write %s { … }: the table stands behind"):format(label(kind, name)))
+    end
     return function(t)
       if type(t) ~= "table" then fail(2, ("%s: a table { … } expected, got %s"):format(label(kind, name), host.type_word(t))) end
       return build(kind, name, t)
