@@ -907,6 +907,15 @@ function notice(name, options) end
 ---@param options followup.options what it is and does
 function followup(name, options) end
 
+---@class on_rollback.options
+---@field owner? string role that sees to it
+---@field tasks? any[] what people do after a rollback: { "what", by = "1h" }
+
+---What people have to do after a rollback, each by a time: told at its end.
+---@param name string shown to people; unique in the file
+---@param options on_rollback.options what it is and does
+function on_rollback(name, options) end
+
 ---@class history.options
 ---@field env? string environment of the runs
 ---@field rollback? boolean a whole rollback must have been run too

@@ -69,6 +69,11 @@ const std::vector<Word>& words() {
          "followup",
          {name},
          "followup \"look again\" { after = \"7d\", run = function() return 1 end }"},
+        {"on_rollback",
+         "What people have to do after a rollback, each by a time: told at its end.",
+         "on_rollback",
+         {name},
+         "on_rollback \"inquiry\" { tasks = { { \"tell the users\", by = \"1h\" } } }"},
         {"history",
          "Facts from earlier runs of the same playbook: history.rehearsed{env, within, rollback}, "
          "history.rolled_back{env, within, below}, both for a probe; history.last{env} in a "

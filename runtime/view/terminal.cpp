@@ -284,8 +284,9 @@ void TerminalView::show_note(const journal::Event& event) {
     if (event.event == "redo.finished")
         say_note("▸", data.text("why"));
     if (event.event == "followup.scheduled" || event.event == "followup.missed" ||
-        event.event == "notice.missed")
-        say_note(event.event == "followup.scheduled" ? "…" : "!", data.text("why"));
+        event.event == "notice.missed" || event.event == "task.opened")
+        say_note(event.event == "followup.scheduled" || event.event == "task.opened" ? "…" : "!",
+                 data.text("why"));
     const bool only_begins =
         event.event == "substep.started" || event.event == "substep.undo_started";
     if (const std::string part = part_words(event); !part.empty() && !only_begins)

@@ -144,6 +144,33 @@ def test_a_run_that_did_not_succeed_schedules_nothing(runbook, playbook):
     assert due(runbook) == {}
 
 
+def test_after_a_rollback_people_are_told_what_to_do(runbook, playbook, hook):
+    path = playbook("""
+        local p = playbook "move" { summary = "x", roles = { lead = "Migration Lead" }, updates = { to = "migration" }, params = { fail = { "boolean", default = true } } }
+        step "a" { run = function() end, undo = function() end }
+        step "b" { run = function() if p.fail then error "no" end end }
+        on_rollback "inquiry" { owner = "lead", tasks = { { "tell the users", by = "1h" }, { "find the cause" } } }
+    """)
+    channels(path, hook)
+    result = runbook("exec", path.name, "--output", "json", cwd=path.parent)
+    assert result.exit == 1, result
+    opened = [(e["task"], e["owner"], "by" in e) for e in result.events() if e["event"] == "task.opened"]
+    assert opened == [("tell the users", "lead", True), ("find the cause", "lead", False)]
+    told = [text for text in hook.texts("/migration") if text.startswith("To do after the rollback:\n- tell the users, by 2")]
+    assert len(told) == 1 and told[0].endswith("(Migration Lead)\n- find the cause (Migration Lead)")
+    assert not [e for e in runbook("exec", path.name, "--no-fail", "--output", "json", cwd=path.parent).events() if e["event"] == "task.opened"]
+
+
+@pytest.mark.parametrize("body, message", [
+    ("", "on_rollback \"o\": option 'tasks' is required: { { \"what\", by = \"1h\" }, … }"),
+    ('tasks = { "x" }', 'on_rollback "o": task 1: { "what", by = "1h" } expected, got string'),
+    ('tasks = { { "x", by = "10 minuts" } }', "on_rollback \"o\": task 1: option 'by': a duration such as 30s or 10m expected, got '10 minuts'"),
+])
+def test_a_task_that_cannot_be_meant_is_refused(runbook, playbook, body, message):
+    path = playbook(f'local p = playbook "x" {{ summary = "x" }}\non_rollback "o" {{ {body} }}\nstep "a" {{ run = function() end }}\n')
+    assert message in refused(runbook, path)
+
+
 def test_notices_of_a_held_run_are_posted_by_due(runbook, playbook, hook):
     path = playbook("""
         local p = playbook "dates" { summary = "x" }
@@ -181,3 +208,15 @@ def test_notices_of_a_held_run_are_posted_by_due(runbook, playbook, hook):
 def test_a_follow_up_that_cannot_be_meant_is_refused(runbook, playbook, body, message):
     path = playbook(f'local p = playbook "x" {{ summary = "x" }}\nfollowup "f" {{ {body} }}\nstep "a" {{ run = function() end }}\n')
     assert message in refused(runbook, path)
+
+
+def test_a_role_that_the_header_does_not_have_is_refused(runbook, playbook):
+    path = playbook("""
+        local p = playbook "x" { summary = "x", roles = { lead = "Lead" } }
+        followup "f" { after = "1d", role = "laed", run = function() end }
+        on_rollback "o" { owner = "leed", tasks = { { "x" } } }
+        step "a" { run = function() end }
+    """)
+    told = refused(runbook, path)
+    assert "playbook.lua:2: followup \"f\": option 'role': no role 'laed' (did you mean 'lead'?)" in told
+    assert "playbook.lua:3: on_rollback \"o\": option 'owner': no role 'leed' (did you mean 'lead'?)" in told

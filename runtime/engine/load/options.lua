@@ -50,6 +50,8 @@ return {
     to = option("strings", "channels of the template"), takes = option("duration", "estimate"), timeout = option("duration", "bounds one attempt"),
     retry = option("table", "when and how often again"), idempotent = option("boolean", "safe to run again when in doubt"),
     observe = option("function", "asked when in doubt: done, absent, partial or unknown") },
+  on_rollback = { owner = option("string", "role that sees to it"), tasks = option("list", "what people do after a rollback: { \"what\", by = \"1h\" }") },
+  on_rollback_task = { by = option("duration", "how long after the rollback it is to be done"), owner = option("string", "role, instead of the list's") },
   history_rehearsed = { env = option("string", "environment of the runs"), within = option("duration", "how long ago they may have begun"),
     rollback = option("boolean", "a whole rollback must have been run too"), source = option("string", "any: a run of another version of the playbook counts too") },
   history_rolled_back = { env = option("string", "environment of the runs"), within = option("duration", "how long ago they may have begun"),

@@ -20,6 +20,24 @@ function M.schedule()
   end
 end
 
+-- After a rollback: one event task.opened for each thing that people have to do now, and one message with all of them.
+function M.open_tasks()
+  local roles, lines = program.header().t.roles or {}, {}
+  for _, entry in ipairs(program.after_rollback) do
+    for _, task in ipairs(entry.t.tasks) do
+      local owner = task.owner or entry.t.owner
+      local by = task.by and host.now() + host.parse_duration(task.by)
+      local text = task[1] .. (by and (", by %s"):format(minute(by)) or "") .. (owner and (" (%s)"):format(roles[owner] or owner) or "")
+      host.append("task.opened", "", { list = entry.name, task = task[1], owner = owner, by = by and host.iso(by) or nil, why = "to do: " .. text })
+      lines[#lines + 1] = "- " .. text
+    end
+  end
+  local to = engine.outbox.updates_to()
+  if #lines > 0 and #to > 0 then
+    engine.outbox.post({ key = host.run_id() .. "/tasks", about = "tasks", title = program.header().name, text = "To do after the rollback:\n" .. table.concat(lines, "\n") }, to)
+  end
+end
+
 -- In the run of a follow-up: how late it is, and which occurrences were left out.
 function M.say_missed()
   local chosen = program.chosen

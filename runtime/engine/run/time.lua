@@ -96,6 +96,7 @@ function M.saw(event, item, data)
     engine.notices.stop()
     engine.goals.judge_all(data.outcome, data)
     if data.outcome == "succeeded" then engine.followup.schedule() end
+    if data.outcome == "rolled_back" then engine.followup.open_tasks() end
     engine.updates.finish(data.outcome, data.why)
     engine.outbox.drain()
   elseif event == "run.held" then

@@ -61,3 +61,38 @@ words.followup = two_part("followup", function(kind, name, t)
   end
   language.followups[#language.followups + 1] = entry
 end)
+
+-- What people have to do after a rollback, each by a time counted from its end. Told, not run.
+language.after_rollback = {}
+
+words.on_rollback = two_part("on_rollback", function(kind, name, t)
+  local who = label(kind, name)
+  check_options(who, t, options.on_rollback, 3)
+  if not language.header then fail(3, who .. ": the file must begin with `playbook \"name\" { … }`") end
+  if not t.tasks or #t.tasks == 0 then fail(3, who .. ": option 'tasks' is required: { { \"what\", by = \"1h\" }, … }") end
+  for i, task in ipairs(t.tasks) do
+    local which = ("%s: task %d"):format(who, i)
+    if type(task) ~= "table" or type(task[1]) ~= "string" then fail(3, which .. ": { \"what\", by = \"1h\" } expected, got " .. host.type_word(task)) end
+    check_options(which, task, options.on_rollback_task, 3)
+  end
+  local file, line = host.where()
+  language.after_rollback[#language.after_rollback + 1] = { kind = kind, name = name, t = t, file = file, line = line }
+end)
+
+-- Roles that only the whole header shows.
+language.late_checks[#language.late_checks + 1] = function(add)
+  local roles = language.header.t.roles
+  local function known(at, option, role)
+    if roles and role and not roles[role] then
+      add(at, ("%s: option '%s': no role '%s'%s"):format(label(at.kind, at.name), option, role, host.did_you_mean(role, roles)))
+    end
+  end
+  for _, entry in ipairs(language.followups) do
+    known(entry, "owner", entry.t.owner)
+    known(entry, "role", entry.t.role)
+  end
+  for _, entry in ipairs(language.after_rollback) do
+    known(entry, "owner", entry.t.owner)
+    for _, task in ipairs(entry.t.tasks) do known(entry, "owner", task.owner) end
+  end
+end
