@@ -110,6 +110,15 @@ the password of the database that the parameter, or the name given to
 .BR \-\-connect ,
 opens.
 .TP
+.B RUNBOOK_JOURNAL
+the journal: a file, or
+.I postgres://user@host/database
+for a team.
+.TP
+.B RUNBOOK_JOURNAL_PASSWORD
+the password of that URL; else
+.IR ~/.pgpass .
+.TP
 .B NO_COLOR
 when set, nothing is coloured.
 .SH FILES
