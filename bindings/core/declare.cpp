@@ -59,7 +59,13 @@ int Function::run(lua_State* L) {
             looks = dry && allowance_of(L).up_to == vm::Effect::reads;
             if (dry && dry_unknown(L) && (doc_.effect != vm::Effect::none || waits))
                 throw Error("dry", full_name_);
-            return call(L);
+            if (!crosses(L, doc_))
+                return call(L);
+            failpoint::cross("effect.before");
+            const int results = call(L);
+            if (!doc_.waits)
+                failpoint::cross("effect.after");
+            return results;
         } catch (const Error& error) {
             if (!dry || error.kind() != "dry")
                 throw;

@@ -136,6 +136,9 @@ class Reference:
             if self.exit not in (0, 1):
                 sys.exit(f"kill: {shape} does not run: exit {self.exit}: {case.said[-1]}")
             self.points = (Path(folder) / "points").read_text().split()
+            gone = {"journal.before", "journal.inside", "journal.after", "effect.before", "effect.after"} - set(self.points)
+            if gone:
+                sys.exit(f"kill: {shape} crosses no {', '.join(sorted(gone))}: the host does not call failpoint::cross there any more")
             self.standing, self.files = case.standing()
 
 
