@@ -24,6 +24,17 @@ constexpr Option why{"why", "TEXT", "reason, for the report"};
 constexpr std::string_view control_exits = "0  the run has taken it\n"
                                            "1  the run ended before, or refused\n"
                                            "2  usage, no such run, or nobody runs it";
+constexpr Option evidence{"evidence", "TEXT", "url, ticket… that shows it, where it is asked for"};
+constexpr Option as{"as", "ROLE", "role that the answer is given for, where the roster leaves it open"};
+
+constexpr std::string_view answer_details =
+    "The run is told through the journal; the answer is given as the operating system's user, and "
+    "checked against the roster that the run was started with. GATE or ITEM may be any part of the "
+    "name that only one has.";
+constexpr std::string_view answer_exits =
+    "0  the answer counts, or is in the journal for the next resume\n"
+    "2  usage, no such run, the run has ended, it may not be answered by this user, or too late";
+
 constexpr std::string_view run_exits =
     "0  succeeded\n"
     "1  failed or declined; what it did is undone, or kept as declared\n"
@@ -69,7 +80,10 @@ const std::vector<Command>& table() {
         {"resume",
          "continue a run that was held, paused, interrupted or killed",
          {{"RUN", Complete::run}},
-         {{"accept-changed", "", "go on although the playbook's source changed"},
+         {{"accept-changed", "",
+           "go on although the source, a parameter or the roster changed; what people approved "
+           "before is asked again"},
+          {"extend", "DURATION", "more time for the question that the run waits at"},
           approve,
           detach,
           output,
@@ -150,26 +164,60 @@ const std::vector<Command>& table() {
          run_retry},
         {"approve",
          "answer a gate with yes",
-         {{"RUN", Complete::run}, {"GATE"}},
-         {{"why", "TEXT", "reason, for the report"}, journal},
+         {{"RUN", Complete::run}, {"GATE", Complete::question}},
+         {{"why", "TEXT", "reason, for the report"}, evidence, as, journal},
          "runbook approve 20261120-2200-7f3a \"go live\"",
-         "The run is told through the journal; the answer is given as the operating system's user.",
-         "0  the answer is in the journal\n"
-         "2  usage, no such run, or the run has ended",
+         answer_details,
+         answer_exits,
          false,
          false,
          run_approve},
         {"reject",
-         "answer a gate with no",
-         {{"RUN", Complete::run}, {"GATE"}},
-         {{"why", "TEXT", "reason, for the report"}, journal},
+         "answer a gate or an item of a checklist with no",
+         {{"RUN", Complete::run}, {"GATE", Complete::question}},
+         {{"why", "TEXT", "reason, for the report"}, as, journal},
          "runbook reject 20261120-2200-7f3a \"go live\" --why \"error ratio still rising\"",
-         "The run is told through the journal; the answer is given as the operating system's user.",
-         "0  the answer is in the journal\n"
-         "2  usage, no such run, or the run has ended",
+         answer_details,
+         answer_exits,
          false,
          false,
          run_reject},
+        {"confirm",
+         "confirm an item of a checklist, or a manual step",
+         {{"RUN", Complete::run}, {"ITEM", Complete::question}},
+         {evidence, {"why", "TEXT", "remark, for the report"}, as, journal},
+         "runbook confirm 20261120-2200-7f3a \"ready: reviewed\" --evidence "
+         "https://git.example/pr/7\n"
+         "runbook confirm last reviewed --evidence https://git.example/pr/7",
+         answer_details,
+         answer_exits,
+         false,
+         false,
+         run_confirm},
+        {"waive",
+         "let an item of a checklist pass without it, with a reason",
+         {{"RUN", Complete::run}, {"ITEM", Complete::question}},
+         {{"why", "TEXT", "reason, for the report; required"}, as, journal},
+         "runbook waive 20261120-2200-7f3a \"load test\" --why \"no traffic on Sundays\"",
+         "An item is waived by who may confirm it, a probe by the checklist's owner. A critical "
+         "item only by a role that its question is escalated to, and never by who answered it. "
+         "ITEM is \"CHECKLIST: TEXT\", or any part of it that only one item has.",
+         answer_exits,
+         false,
+         false,
+         run_waive},
+        {"answer",
+         "decide: roll back, hold, or go on",
+         {{"RUN", Complete::run}, {"DECISION", Complete::decision}},
+         {{"why", "TEXT", "reason, for the report"}, as, journal},
+         "runbook answer 20261120-2200-7f3a rollback --why \"orders are missing\"\n"
+         "runbook answer last go-on",
+         "The question that a verdict `ask`, or a failure that would lose rows, has put. DECISION "
+         "is rollback, hold or go-on. What a rollback would lose is printed first.",
+         answer_exits,
+         false,
+         false,
+         run_answer},
         {"runs",
          "list the runs of the journal, newest first",
          {},

@@ -14,7 +14,7 @@ namespace runbook::cli {
 struct Arguments;
 
 /// What may stand for a value, for completion.
-enum class Complete { nothing, file, folder, run, command, shell, name };
+enum class Complete { nothing, file, folder, run, command, shell, name, question, decision };
 
 struct Option {
     std::string_view name;  ///< without dashes
@@ -77,6 +77,9 @@ int run_plan(const Context&, const Arguments&);
 int run_check(const Context&, const Arguments&);
 int run_approve(const Context&, const Arguments&);
 int run_reject(const Context&, const Arguments&);
+int run_confirm(const Context&, const Arguments&);
+int run_waive(const Context&, const Arguments&);
+int run_answer(const Context&, const Arguments&);
 int run_repl(const Context&, const Arguments&);
 int run_copy(const Context&, const Arguments&);
 int run_verify(const Context&, const Arguments&);

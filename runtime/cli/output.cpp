@@ -4,6 +4,7 @@
 #include "runtime/base/text.h"
 #include "runtime/cli/arguments.h"
 #include "runtime/cli/declarations.h"
+#include "runtime/engine/identity.h"
 #include "runtime/journal/journal.h"
 #include "runtime/view/report/report.h"
 
@@ -12,7 +13,6 @@
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
-#include <pwd.h>
 #include <unistd.h>
 
 namespace runbook::cli {
@@ -169,9 +169,7 @@ std::string aligned(const std::vector<std::vector<std::string>>& rows) {
 }
 
 std::string user_name() {
-    if (const passwd* entry = ::getpwuid(::geteuid()))
-        return entry->pw_name;
-    return std::to_string(::geteuid());
+    return engine::current_user();
 }
 
 } // namespace runbook::cli

@@ -91,13 +91,13 @@ const std::vector<Word>& words() {
         {"phase", "A heading in the plan.", nullptr, {name}, "phase \"afterwards\""},
         {"probe",
          "An item of a checklist that the machine checks.",
-         nullptr,
+         "probe",
          {{"text", "string", "what must hold", false, {}},
           {"fn", "function", "returns true where it does", false, {}}},
          "checklist \"ready\" { probe(\"it holds\", function() return true end) }"},
         {"confirm",
          "An item of a checklist that a person confirms.",
-         nullptr,
+         "confirm",
          {{"role", "string", "who", false, {}}, {"text", "string", "what", false, {}}},
          "checklist \"ready\" { confirm(\"lead\", \"everyone is here\") }"},
         {"keep",
@@ -278,7 +278,8 @@ void describe_words(Session& session, const Map& options) {
         vm::FunctionDoc doc{word.name, word.doc,         word.parameters, "",          "",
                             {},        vm::Effect::none, false,           word.example};
         if (word.options)
-            doc.parameters.push_back({"options", "table", "what it is and does", false,
+            doc.parameters.push_back({"options", "table", "what it is and does",
+                                      word.parameters.size() > 1, // beside what must be there
                                       fields_of(options, word.options)});
         area.functions.push_back(std::move(doc));
     }

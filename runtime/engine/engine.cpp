@@ -1,6 +1,7 @@
 #include "runtime/engine/engine.h"
 
 #include "runtime/base/digest.h"
+#include "runtime/base/json.h"
 #include "runtime/base/redact.h"
 #include "runtime/base/text.h"
 #include "runtime/base/time.h"
@@ -83,7 +84,9 @@ Map pin(const Session& session, const Map& plan) {
                {"sha256", digest::sha256_hex(session.source)},
                {"modules", modules},
                {"parameters", parameters},
-               {"environment", session.options.environment}};
+               {"environment", session.options.environment},
+               {"roster", session.roster.map()},
+               {"initiator", session.initiator}};
     if (const FollowUp& followup = session.options.followup; !followup.parent.empty())
         pinned.set("followup", Map{{"parent", followup.parent},
                                    {"name", followup.name},
@@ -91,6 +94,48 @@ Map pin(const Session& session, const Map& plan) {
                                    {"due", followup.due},
                                    {"missed", followup.missed}});
     return pinned;
+}
+
+/// What people agree to: the source, its modules, the values of the parameters, and who may answer.
+std::string plan_hash(const Session& session, const Map& plan) {
+    List modules, parameters;
+    for (const auto& [path, text] : session.modules)
+        modules.push_back(List{path, digest::sha256_hex(text)});
+    for (const Value& item : list_at(plan, "parameters"))
+        parameters.push_back(
+            List{item.get<Map>()->text("name"), item.get<Map>()->text("value")});
+    return digest::sha256_hex(json::dump(Map{{"source", digest::sha256_hex(session.source)},
+                                             {"modules", modules},
+                                             {"parameters", parameters},
+                                             {"roster", session.roster.map()}}));
+}
+
+/// The parts of the plan that the journal keeps, for views and for who answers.
+Map shown_plan(const Session& session, const Map& plan) {
+    Map shown;
+    for (const char* key : {"items", "window", "rollback_within_s", "way_back_order"})
+        if (const Value* value = plan.find(key))
+            shown.set(key, *value);
+    shown.set("roster", session.roster.map());
+    shown.set("plan_sha256", session.plan_sha256);
+    return shown;
+}
+
+/// Name of the first parameter whose value is not the one the run started with, and both values.
+std::string changed_parameter(const Map& plan, const Map& started) {
+    const Value* value = started.find("params");
+    const Map* before = value ? value->get<Map>() : nullptr;
+    for (const Value& item : list_at(plan, "parameters")) {
+        const std::string name = item.get<Map>()->text("name");
+        const std::string now = item.get<Map>()->text("value");
+        std::string option = name;
+        std::replace(option.begin(), option.end(), '_', '-');
+        if (before && before->contains(name) && before->text(name) != now)
+            return fmt::format("parameter --{} has changed since the run started: it was '{}', "
+                               "it is '{}'",
+                               option, before->text(name), now);
+    }
+    return {};
 }
 
 /// The first line in which two texts differ, from 1.
@@ -220,16 +265,12 @@ struct Engine::Impl {
                    {"file", session.options.file},
                    {"params", parameters},
                    {"env", session.options.environment},
-                   {"initiator", current_user()},
+                   {"initiator", session.initiator},
                    {"host", host_name()},
                    {"version", RUNBOOK_VERSION},
                    {"journal", session.journal_location},
                    {"sha256", digest::sha256_hex(session.source)}});
-        Map shown;
-        for (const char* key : {"items", "window", "rollback_within_s", "way_back_order"})
-            if (const Value* value = plan.find(key))
-                shown.set(key, *value);
-        append(session, "plan", shown);
+        append(session, "plan", shown_plan(session, plan));
     }
 
     int run(Session& session, const std::vector<journal::Event>& history,
@@ -299,12 +340,14 @@ Engine::~Engine() = default;
 
 int Engine::exec(const Options& options) {
     Session session(impl_->register_bindings, impl_->sink, options);
+    session.initiator = current_user();
     session.load(true);
     refuse_findings(undefined_names(session));
     refuse_findings(program_findings(session));
     impl_->open_journal(session);
     const Map plan =
         *describe(session).get<Map>(); // now: no second Lua call from inside the run's task
+    session.plan_sha256 = plan_hash(session, plan);
     session.on_begin = [&] { impl_->start(session, plan); };
     return impl_->run(session, {}, "");
 }
@@ -360,6 +403,10 @@ void follow(Session& session, const FollowUp& followup, const Map& pinned) {
 void load_pinned(Session& session, const journal::RunRecord& record) {
     const Map& pinned = record.pinned;
     session.run = record.run;
+    session.initiator = pinned.text("initiator");
+    session.roster_pinned = !session.options.accept_changed;
+    if (const Value* roster = pinned.find("roster"); roster && roster->get<Map>())
+        session.roster = Roster(*roster->get<Map>());
     session.options.file = pinned.text("file");
     session.options.environment = pinned.text("environment");
     std::error_code error;
@@ -407,6 +454,14 @@ void load_pinned(Session& session, const journal::RunRecord& record) {
     refuse_findings(program_findings(session));
 }
 
+/// Nothing happened: a held run is held again, as it was.
+[[noreturn]] void refuse_to_continue(Session& session, const journal::RunRecord& record,
+                                     const Error& error) {
+    if (record.state == journal::RunState::held)
+        session.journal->finish(session.run, record.state, record.outcome, record.exit);
+    throw error;
+}
+
 } // namespace
 
 int Engine::resume(const std::string& run, const Options& options) {
@@ -434,13 +489,32 @@ int Engine::continue_run(const std::string& run, const std::string& mode, const 
     if (record->state == journal::RunState::finished && !may_go_back)
         throw Error("usage", fmt::format("run {} has ended already: {}", run, record->outcome));
     load_pinned(session, *record);
+    const Map plan = *describe(session).get<Map>();
+    session.plan_sha256 = plan_hash(session, plan);
     session.hold_lease();
     session.journal->take_locks(run, locks_of(*describe(session).get<Map>()), current_user());
     const auto history = session.journal->events(run);
+    std::string agreed;
+    for (const journal::Event& event : history) {
+        if (event.event == "plan" || event.event == "plan.changed")
+            agreed = event.data.text("plan_sha256");
+        if (event.event != "run.started" || options.accept_changed)
+            continue;
+        if (const std::string changed = changed_parameter(plan, event.data); !changed.empty())
+            refuse_to_continue(session, *record,
+                               Error("usage", changed,
+                                     "give it as it was, or resume with --accept-changed"));
+    }
     for (const journal::Event& event : history)
         impl_->sink.on_history(event);
     session.on_begin = [&] {
         Impl::append(session, "run.resumed", Map{{"by", current_user()}, {"host", host_name()}});
+        if (agreed.empty() || agreed == session.plan_sha256)
+            return;
+        Map changed = shown_plan(session, plan);
+        changed.set("by", current_user());
+        changed.set("before", agreed);
+        Impl::append(session, "plan.changed", changed);
     };
     try {
         return impl_->run(session, history, way);

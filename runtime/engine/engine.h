@@ -44,6 +44,7 @@ struct Options {
     std::vector<std::string> approve; ///< gates approved beforehand, as the initiator
     std::string journal;              ///< location; empty: the default
     bool dry_run = false;
+    double extend_s = 0;         ///< resume: so much more time for the question it waits at
     bool detach = false;         ///< leave at a gate with exit 3 instead of waiting
     bool interactive = false;    ///< standard input is a terminal on which people can be asked
     FollowUp followup;           ///< with a parent: only this follow-up is run, see follow_up()

@@ -194,6 +194,9 @@ int host_given(lua_State* L) {
                               {"complete", session.complete},
                               {"start", session.options.start},
                               {"detach", session.options.detach},
+                              {"extend", session.options.extend_s > 0
+                                             ? Value(session.options.extend_s)
+                                             : Value()},
                               {"interactive", session.options.interactive}});
         return 1;
     });
@@ -429,6 +432,7 @@ int start_requests(lua_State* L) {
                                        {"verb", request.verb},
                                        {"subject", request.subject},
                                        {"by", request.by},
+                                       {"at", static_cast<double>(request.micros) / 1e6},
                                        {"data", request.data}});
                 }
                 vm::push_value(to, list);
@@ -536,6 +540,7 @@ void push_engine_library(lua_State* L, Session& session) {
                                          {"error_handler", vm::error_handler},
                                          {nullptr, nullptr}};
     luaL_register(L, nullptr, functions);
+    push_people_library(L, session);
     static const luaL_Reg waiting[] = {
         {"append", start_append}, {"requests", start_requests}, {"read_line", start_read_line}};
     for (const luaL_Reg& entry : waiting) {

@@ -15,7 +15,6 @@
 #include <chrono>
 #include <filesystem>
 #include <fstream>
-#include <pwd.h>
 #include <sstream>
 #include <unistd.h>
 
@@ -179,18 +178,6 @@ void EngineHost::emit(std::string_view event, Map data) {
         {std::string(event), task ? task->step : std::string(), std::move(data)});
 }
 
-std::string current_user() {
-    if (const passwd* entry = ::getpwuid(::geteuid()))
-        return entry->pw_name;
-    return std::to_string(::geteuid());
-}
-
-std::string host_name() {
-    std::array<char, 256> name{};
-    ::gethostname(name.data(), name.size() - 1);
-    return name.data();
-}
-
 Session::Session(RegisterBindings register_bindings, view::EventSink& view_sink, Options given)
     : options(std::move(given)), sink(view_sink) {
     auto engine_host = std::make_unique<EngineHost>();
@@ -271,6 +258,12 @@ void Session::load(bool complete_parameters) {
     if (!options.environment.empty())
         config = settings.parameters(options.environment);
     channels = add_channels(*this);
+    if (!roster_pinned) {
+        Map roles;
+        for (const config::Role& role : settings.roster)
+            roles.set(role.name, List(role.people.begin(), role.people.end()));
+        roster = Roster(roles);
+    }
 
     push_engine_library(L, *this);
     lua_pushlstring(L, options.file.data(), options.file.size());

@@ -4,7 +4,9 @@
 #pragma once
 
 #include "runtime/config/config.h"
+#include "runtime/engine/authority.h"
 #include "runtime/engine/engine.h"
+#include "runtime/engine/identity.h"
 #include "runtime/journal/journal.h"
 #include "runtime/vm/host.h"
 
@@ -70,6 +72,10 @@ struct Session {
     Map config;                                 ///< parameter values of the environment
     config::Config settings;                    ///< runbook.toml beside the playbook
     Map channels; ///< name = {required, problem}: where messages can go
+    Roster roster;             ///< of runbook.toml; a continued run has the one it was pinned with
+    bool roster_pinned = false;
+    std::string initiator;     ///< who started the run; empty while it is not known
+    std::string plan_sha256;   ///< of source, modules, parameters and roster: what people agree to
 
     std::unique_ptr<journal::Journal> journal;
     std::shared_ptr<Worker> journal_worker;
@@ -101,8 +107,7 @@ void install_require(Session& session);
 Map add_channels(Session& session);
 /// The registry's entries for the words of the language, from options.lua.
 void describe_words(Session& session, const Map& options);
-/// The OS user who runs this process.
-std::string current_user();
-std::string host_name();
+/// Adds the functions of authority.h to the host library on top of the stack.
+void push_people_library(lua_State* L, Session& session);
 
 } // namespace runbook::engine

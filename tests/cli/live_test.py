@@ -60,7 +60,7 @@ def test_a_gate_is_approved_from_another_terminal(runbook, playbook):
     """)
     run = runbook.start("exec", path.name, "--run-id", "r1", "--output", "json", cwd=path.parent)
     deadline = time.monotonic() + 20
-    while time.monotonic() < deadline and "gate.opened" not in runbook("tail", "r1", "--output", "json", "--no-follow").out:
+    while time.monotonic() < deadline and "gate.opened" not in runbook("show", "r1", "--output", "json").out:
         time.sleep(0.1)
     answer = runbook("approve", "r1", "go")
     assert answer.exit == 0, answer

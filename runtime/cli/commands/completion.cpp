@@ -6,6 +6,7 @@
 #include "runtime/cli/declarations.h"
 #include "runtime/cli/output.h"
 #include "runtime/cli/playbook.h"
+#include "runtime/cli/questions.h"
 #include "runtime/journal/journal.h"
 
 #include <fmt/format.h>
@@ -70,6 +71,11 @@ void offer(std::string_view word, std::string_view doc) {
 void offer_kind(const Context& context, Complete kind) {
     switch (kind) {
     case Complete::nothing:
+    case Complete::question: // needs the run: offer_questions()
+        break;
+    case Complete::decision:
+        for (const char* decision : {"rollback", "hold", "go-on"})
+            offer(decision, "");
         break;
     case Complete::file:
         fmt::print(":file\n");
@@ -99,6 +105,19 @@ void offer_kind(const Context& context, Complete kind) {
             offer(run.run, run.playbook + (run.outcome.empty() ? "" : ", " + run.outcome));
         break;
     }
+    }
+}
+
+/// What run `word` asks and may be answered now.
+void offer_questions(const std::string& word) {
+    try {
+        const auto journal = journal::Journal::open(journal::Journal::default_location(), true);
+        const journal::RunRecord run = find_run(*journal, word);
+        for (const Question& one : questions_of(journal->events(run.run)).all)
+            if (one.kind != "decision" && (one.state == QuestionState::open || one.ahead))
+                offer(one.subject, one.kind);
+    } catch (const Error&) {
+        return;
     }
 }
 
@@ -184,7 +203,10 @@ int run_complete(const Context& context, const Arguments& arguments) {
     }
     if (command->positional.empty())
         return 0;
-    if (position < command->positional.size())
+    if (position < command->positional.size() &&
+        command->positional[position].complete == Complete::question)
+        offer_questions(file);
+    else if (position < command->positional.size())
         offer_kind(context, command->positional[position].complete);
     else if (command->positional.back().repeated)
         offer_kind(context, command->positional.back().complete);

@@ -25,6 +25,13 @@ engine::Options run_options(const Arguments& arguments) {
     options.journal = arguments.text("journal");
     options.approve = arguments.all("approve");
     options.detach = arguments.has("detach");
+    if (arguments.has("extend")) {
+        const auto seconds = text::parse_duration(arguments.text("extend"));
+        if (!seconds || *seconds <= 0)
+            throw Error("usage", fmt::format("--extend: a duration such as 30m expected, got '{}'",
+                                             arguments.text("extend")));
+        options.extend_s = *seconds;
+    }
     options.accept_changed = arguments.has("accept-changed");
     options.interactive = ::isatty(STDIN_FILENO) != 0 && ::isatty(STDERR_FILENO) != 0;
     return options;

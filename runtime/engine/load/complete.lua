@@ -21,10 +21,8 @@ function program.findings()
     if t.roles and item.t.owner and not t.roles[item.t.owner] then
       add(item, ("%s: option 'owner': no role '%s'%s"):format(who, item.t.owner, host.did_you_mean(item.t.owner, t.roles)))
     end
-    if t.roles and item.t.role and not t.roles[item.t.role] then
-      add(item, ("%s: option 'role': no role '%s'%s"):format(who, item.t.role, host.did_you_mean(item.t.role, t.roles)))
-    end
   end
+  program.asked.findings(add, host.given().complete and host.initiator() or nil)
   for _, check in ipairs(program.late_checks) do check(add, names, track) end
   if t.window then
     known(header, "window", "from", t.window.from)

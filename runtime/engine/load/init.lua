@@ -18,6 +18,7 @@ local program = {
 setmetatable(program, { __index = function(_, key)
   if key == "parameters" then return language.header and language.header.parameters or {} end
 end })
+program.asked = file("asked", host, program)
 file("channels", host, program)
 file("followup", host, program)
 file("window", host, program)

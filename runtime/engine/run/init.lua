@@ -2,7 +2,7 @@
 local host, program = ...
 local engine = { host = host, program = program }
 for _, name in ipairs {
-  "common", "live", "judge", "people", "doubt",
+  "common", "live", "judge", "people", "decision", "agreement", "doubt",
   "step", "substep", "substep_undo", "compose", "watch", "transaction",
   "checkpoint", "gate", "checklist",
   "rollback", "dry", "redo",

@@ -60,11 +60,9 @@ end
 local function go_back(outcome, past)
   host.clear_cancel()
   if not past.rolling_back and not outcome.ordered then
-    local rows, list = rollback.losses(track)
-    if rows ~= 0 then
-      local why = ("%s. A rollback from here would lose %s rows"):format(outcome.why, rows and host.grouped(rows) or "an unknown number of")
-      local answer = people.decide(outcome.item, why)
-      if answer == "hold" then return held(why) end
+    if rollback.losses(track) ~= 0 then
+      local answer = people.decide(outcome.item, outcome.why)
+      if answer == "hold" then return held(outcome.why) end
       if answer == "go_on" then return nil end
     end
   end
@@ -128,9 +126,9 @@ function follow(outcome, past)
     local answer = "hold"
     if host.given().interactive then
       host.reset_interrupt()
-      answer = people.decide(item, (live.with_left "interrupted by Ctrl-C"))
+      answer = people.decide(item, (live.with_left "interrupted by Ctrl-C"), nil, true)
     end
-    if answer == "rollback" then return go_back({ verdict = "rollback", why = "interrupted by " .. host.user(), item = item }, past) end
+    if answer == "rollback" then return go_back({ verdict = "rollback", ordered = true, why = "interrupted by " .. host.user(), item = item }, past) end
     if answer == "go_on" then return nil, nil, at end
     return held(("interrupted during %s"):format(label(item.kind, item.name)))
   elseif verdict == "cancel" then
@@ -139,7 +137,7 @@ function follow(outcome, past)
     local answer = people.decide(item, outcome.why, outcome.roles)
     if answer == "hold" then return held(outcome.why) end
     if answer == "go_on" then return pass_over(item, outcome.why, at) end
-    outcome.verdict = "rollback"
+    outcome.verdict, outcome.ordered = "rollback", true -- by a person, who was told what it loses
     return go_back(outcome, past)
   elseif verdict == "redo" then
     return redo(outcome, past)
@@ -262,7 +260,11 @@ function M.main(history, mode, way)
   if past.rolled_back and mode ~= "resume" then host.raise_usage("the run was rolled back already") end
   if mode == "rollback" and way ~= "" and not rollback.knows_way(way) then host.raise_usage(rollback.unknown_way(way)) end
   local retry = mode == "retry" and order_retry(past, way)
+  if mode == "exec" then people.initiators[1] = host.user() end
+  local voided = engine.agreement.settle(track)
+  if mode ~= "rollback" and mode ~= "notices" then people.check_given(track) end
   host.begin()
+  if mode ~= "notices" then engine.agreement.record(voided) end
   -- Its end is journaled, and the process died before the run's record said so.
   if past.ended and mode == "resume" then return past.ended.exit, past.ended.outcome end
   if mode == "notices" then return engine.time.only_notices(history) end
@@ -274,7 +276,10 @@ function M.main(history, mode, way)
   if retry then retry() end
   live.start()
   local exit, word
-  if past.rolling_back or mode == "rollback" then
+  local back = engine.agreement.back
+  if back and not past.rolling_back and mode == "resume" then
+    exit, word = followed({ verdict = "rollback", ordered = true, why = back.why, item = back.item }, past)
+  elseif past.rolling_back or mode == "rollback" then
     local last = track[1]
     for _, item in ipairs(track) do
       if item.t.on == "rollback" then item.met = true end

@@ -1,81 +1,281 @@
--- Questions to people: gates, decisions, manual steps. An answer comes from --approve, from the terminal of the run, or from
--- another terminal through the journal; the first one counts. Runs in the task of the step that asks.
+-- Questions to people: gates, confirmations, decisions, manual steps. An answer comes from --approve, from the terminal of the
+-- run, or from another one through the journal. Who may answer and when the answers are enough is authority.h's; here it is
+-- asked, waited for, and each answer goes into the journal. Rules 9 and 10 of docs/playbook.md. Runs in the task that asks.
 local engine = ...
 local host, program, common = engine.host, engine.program, engine.common
-local M = {}
+local M = { initiators = {} }
 
-local yes = { y = true, yes = true, approve = true, ok = true }
-local no = { n = true, no = true, reject = true }
+-- Requests of other terminals, each used once: an event that carries its id says so, also to a later process.
+local inbox = { seen = 0, list = {}, used = {} }
+function M.used(id) inbox.used[id] = true end
 
--- What a typed line means among `choices` (a list of {key, word, text}), or nil.
-local function match(line, choices)
-  line = line:lower():match "^%s*(.-)%s*$"
-  for _, choice in ipairs(choices) do
-    if line == choice[1] or line == choice[2] then return choice[2] end
+-- Reads what has come; the id of the newest.
+function M.read()
+  for _, request in ipairs(host.requests(inbox.seen)) do
+    inbox.seen = request.id
+    inbox.list[#inbox.list + 1] = request
   end
-  if choices.yes_no then return yes[line] and "approve" or no[line] and "reject" or nil end
+  return inbox.seen
 end
 
--- Asks until somebody answers, the deadline passes ("expired") or the run may not wait ("detached").
--- Returns the answer, who gave it, and through what.
-function M.ask(name, question)
-  local given = host.given()
-  for _, gate in ipairs(given.approve) do
-    if gate == name then return question.choices[1][2], host.user(), "--approve" end
+-- The requests about `subject` that nobody has used and that came after `floor`.
+function M.requests(subject, floor)
+  local found = {}
+  for _, request in ipairs(inbox.list) do
+    if request.subject == subject and request.id > (floor or 0) and not inbox.used[request.id] then found[#found + 1] = request end
   end
-  if given.detach then return "detached" end
-  local seen = question.seen or host.last_request()
-  local typed
-  local reader = given.interactive and host.spawn(function()
-    while true do
-      local line = host.read_line(question.prompt)
-      if line == nil then return end
-      typed = match(line, question.choices)
-      if typed then return end
+  return found
+end
+
+-- An answer as the journal keeps it: who, as what, when, from where, with which evidence, to which plan.
+local function record(q, given, right)
+  return { answer = given.answer, by = given.by, via = given.via, roles = right and right.roles, checked = right and right.checked or false,
+    stands_in = right and right.stands_in or nil, from = given.from, evidence = given.evidence, why = given.why, given_at = host.iso(given.at),
+    plan = given.plan or host.plan_hash(), request = given.request, item = q.entry }
+end
+M.record = record
+
+-- Why an answer does not count whoever gives it, or nil.
+local function out_of_date(q, given)
+  if given.plan and given.plan ~= host.plan_hash() then
+    return ("%s: the answer was given to another plan: the source, a parameter or the roster has changed since"):format(q.label)
+  end
+  if q.until_at and given.at > q.until_at then return ("%s: too late: it could be answered until %s"):format(q.label, host.iso(q.until_at)) end
+  if q.valid and host.now() - given.at > q.valid then return ("%s: the confirmation is older than %s"):format(q.label, host.duration_text(q.valid)) end
+end
+
+-- Whether `given` may be given now: the answer as it counts, or {refusal, kind}.
+local function right_of(q, given)
+  return host.right(q.who, { by = given.by, as = given.as, evidence = given.evidence, yes = given.answer ~= "reject", what = q.label,
+    waited_s = math.max(0, given.at - q.opened), before = q.answers, initiators = M.initiators })
+end
+
+-- Takes one answer: it decides the question, counts towards it, or is refused.
+local function take(q, given)
+  local why = out_of_date(q, given)
+  local right = not why and right_of(q, given)
+  if right and right.refusal then why = right.refusal end
+  if why then
+    q.complaint = why
+    common.journal("answer.refused", q.item, { answer = given.answer, by = given.by, via = given.via, why = why, request = given.request, item = q.entry })
+    return
+  end
+  local answer = record(q, given, right)
+  if given.answer ~= "approve" then
+    q.outcome = answer
+    return
+  end
+  q.answers[#q.answers + 1] = answer
+  local tally = host.tally(q.who, { before = q.answers, initiators = M.initiators })
+  if tally.enough then
+    q.outcome = answer
+    if #q.answers > 1 then q.outcome.people = q.answers end
+  else
+    answer.progress = tally.words
+    common.journal("approval.given", q.item, answer)
+  end
+end
+
+-- What a typed line means: an answer and what follows it, or nil.
+local yes, no = { y = true, yes = true, approve = true, ok = true }, { n = true, no = true, reject = true }
+local function parse(q, line)
+  local word, rest = line:match "^%s*(%S+)%s*(.-)%s*$"
+  if not word then return nil end
+  word = word:lower()
+  local given = { by = host.user(), via = "terminal", from = host.user_place(), at = host.now() }
+  if q.choices then
+    for _, choice in ipairs(q.choices) do
+      if word == choice[1] or word == choice[2] or word == choice[2]:gsub("_", "-") then given.answer = choice[2] end
     end
-  end)
-  local answer, by, via
-  local ok, problem = host.try(function()
-    while not answer do
-      if typed then
-        answer, by, via = typed, host.user(), "terminal"
-        break
+    if rest ~= "" then given.why = rest end
+  elseif yes[word] then
+    given.answer = "approve"
+    if rest ~= "" then
+      if q.who.evidence then given.evidence = rest else given.as = rest end
+    end
+  elseif no[word] then
+    given.answer = "reject"
+    if rest ~= "" then given.why = rest end
+  end
+  return given.answer and given
+end
+
+-- Whether the user of this terminal could answer: nobody is asked what he may not decide.
+local function may_answer_here(q)
+  local given = { answer = "approve", by = host.user(), at = host.now(), evidence = "https://" }
+  local right = right_of(q, given)
+  return not right.refusal or right.kind == "as" or right.kind == "initiator"
+end
+
+-- One prompt at a time: for the first open question that the user of the terminal may answer.
+local prompt = {}
+local function stop_prompt()
+  if prompt.task and not host.ended(prompt.task) then
+    host.cancel(prompt.task, "answered elsewhere")
+    host.join(prompt.task)
+  end
+  prompt.task, prompt.line = nil, nil
+end
+
+local function serve_prompt(questions)
+  if not host.given().interactive or prompt.closed then return end
+  local front
+  for _, q in ipairs(questions) do
+    if not q.outcome and may_answer_here(q) then
+      front = q
+      break
+    end
+  end
+  if prompt.task and prompt.question ~= front then stop_prompt() end
+  if prompt.line then
+    local given = parse(prompt.question, prompt.line)
+    stop_prompt()
+    if given then take(front, given) end
+    if front.outcome then return end
+  end
+  if front and not prompt.task then
+    local text = (front.complaint and front.complaint .. "\n" or "") .. front.prompt
+    front.complaint = nil
+    prompt.question = front
+    prompt.task = host.spawn(function()
+      local line = host.read_line(text)
+      if line == nil then prompt.closed = true end
+      prompt.line = line
+    end)
+  end
+end
+
+local function take_requests(q)
+  for _, request in ipairs(M.requests(q.subject, not q.ahead and q.floor or 0)) do
+    local answer = q.verbs[request.verb]
+    if request.verb == "answer" then
+      for _, choice in ipairs(q.choices or {}) do
+        if choice[2] == request.data.answer then answer = choice[2] end
       end
-      for _, request in ipairs(host.requests(seen)) do
-        seen = request.id
-        if request.subject == name or request.subject == "" then
-          for _, choice in ipairs(question.choices) do
-            if request.verb == choice[2] then answer, by, via = choice[2], request.by, "another terminal" end
-          end
+    end
+    if answer and not q.outcome then
+      M.used(request.id)
+      if request.verb == "waive" then
+        engine.checklist.waive(q, request)
+      else
+        local data = request.data
+        take(q, { answer = answer, by = request.by, via = "another terminal", as = data.as, evidence = data.evidence, why = data.why, from = data.from,
+          plan = data.plan, at = request.at, request = request.id })
+      end
+    end
+  end
+end
+
+-- What time does to an open question: it is passed on, or over.
+local function pass_on(q, now)
+  local level, limit = host.passed_on(q.who, math.max(0, now - q.opened))
+  while q.level < level do
+    q.level = q.level + 1
+    local deadline = q.opened + q.who.within_s * (q.level + 1)
+    common.journal("gate.escalated", q.item, { level = q.level, role = table.concat(q.who.escalate[q.level], " or "), deadline = host.iso(deadline), item = q.entry })
+  end
+  q.until_at = q.extended or (limit > 0 and q.opened + limit) or nil
+  return q.until_at ~= nil and now >= q.until_at
+end
+
+-- Waits for answers to all of `questions`, or until `over()` says that the rest does not matter. Each gets `outcome`: the
+-- answer, or {answer = "expired"}. Returns "detached" where the run may not wait.
+-- A question: subject, label, item, entry, who, opened, floor, ahead, answers, verbs, choices, prompt.
+function M.wait(questions, over)
+  local given = host.given()
+  for _, q in ipairs(questions) do
+    q.level = q.level or 0
+    for _, name in ipairs(given.approve) do
+      if name == q.subject and not q.outcome and not q.choices then
+        take(q, { answer = "approve", by = host.user(), via = "--approve", from = host.user_place(), at = math.max(q.opened, host.now()), evidence = nil })
+      end
+    end
+  end
+  local detached = false
+  local ok, problem = host.try(function()
+    while true do
+      local now, open = host.now(), 0 -- read before the requests: whatever was posted in time is among them
+      M.read()
+      for _, q in ipairs(questions) do
+        local expired = not q.outcome and pass_on(q, now)
+        if not q.outcome then take_requests(q) end
+        if expired and not q.outcome then q.outcome = { answer = "expired" } end
+      end
+      serve_prompt(questions)
+      local wake = now + 0.2
+      for _, q in ipairs(questions) do
+        if not q.outcome then
+          open = open + 1
+          if q.until_at then wake = math.min(wake, q.until_at) end
         end
       end
-      if not answer and question.deadline and host.now() >= question.deadline then answer = "expired" end
-      if not answer then host.sleep(0.2) end
+      if open == 0 or over and over() then return end
+      if given.detach and not questions.stays then
+        detached = true
+        return
+      end
+      host.sleep(math.max(0.001, wake - host.now()))
     end
   end)
   -- Whatever ended the wait: the next question must not share the terminal with this one.
-  if reader and not host.ended(reader) then
-    host.cancel(reader, "answered elsewhere")
-    if ok then host.join(reader) end
+  if ok then stop_prompt() elseif prompt.task then
+    host.cancel(prompt.task, "the wait ended")
+    prompt.task, prompt.line = nil, nil
   end
   if not ok then error(problem, 0) end
-  return answer, by, via
+  return detached and "detached" or nil
 end
 
--- Asks a person what to do; returns rollback, hold or go_on.
-function M.decide(item, why, roles)
-  local header = program.header().t
-  local ask = header.ask or {}
-  local within = common.seconds(ask.within)
-  local role = roles and table.concat(roles, ", ") or "anyone"
-  local asked = common.journal("decision.asked", item, { why = why, role = role, title = header.roles and header.roles[roles and roles[1] or ""],
-    options = { "rollback", "hold", "go_on" }, deadline = within and host.iso(host.now() + within) })
-  local answer, by, via = M.ask(item.name, { deadline = within and host.now() + within, seen = asked.last_request,
-    prompt = "roll back (r), hold here (h), or go on (g)? ", choices = { { "r", "rollback" }, { "h", "hold" }, { "g", "go_on" } } })
-  if answer == "expired" then answer, via = ask.otherwise or "rollback", "nobody answered in time" end
-  if answer == "detached" then answer, via = "hold", "--detach" end
-  common.journal("decision.answered", item, { answer = answer, by = by, via = via })
-  return answer
+-- The old name of a decision.
+function M.decide(...) return engine.decision.make(...) end
+
+-- A step that a person does: raises unless it was done. Its question lives as long as the attempt.
+function M.manual(item)
+  local who = program.asked.manual(item)
+  local floor, now = M.read(), host.now()
+  local q = { subject = item.name, label = program.label("step", item.name), item = item, who = who, opened = now, floor = floor, answers = {},
+    verbs = { approve = "approve", confirm = "approve", reject = "reject" }, prompt = item.t.manual .. " - done? [y/n] " }
+  common.journal("gate.opened", item, { ask = item.t.manual, role = table.concat(who.roles, ", "), kind = "manual", who = who, at = now, floor = floor })
+  if M.wait { q } == "detached" then return "detached" end
+  common.journal("gate.answered", item, q.outcome)
+  return q.outcome.answer, q.outcome.by
+end
+
+-- What --approve names and what --detach leaves alone, before anything runs. Rule 9: a run may only be left alone while nobody's
+-- silence would have an effect, because nobody would be there to do it.
+function M.check_given(track)
+  local given, names = host.given(), {}
+  local behind = false
+  for _, item in ipairs(track) do
+    local asked = program.asked.describe(item)
+    local done = item.status == "finished" or item.status == "skipped" or item.passed_over
+    if asked and asked.who then
+      names[item.name] = { who = asked.who, item = item }
+    elseif asked then
+      for i, entry in ipairs(asked.entries) do
+        if entry.kind == "confirm" then names[program.asked.subject(item, item.t[i])] = { who = entry.who, item = item } end
+      end
+    end
+    if given.detach and asked and not done and behind and item.kind ~= "step" then
+      local who = asked.who or asked.entries[1].who
+      local otherwise = program.asked.otherwise(item.t.otherwise or (item.t.fail and item.t.fail.otherwise) or nil).verdict
+      local answered = false
+      for _, name in ipairs(given.approve) do answered = answered or name == item.name and #who.roles <= 1 and who.people == 1 end
+      if who.within_s and otherwise ~= "hold" and otherwise ~= "tell" and not answered then
+        host.raise_usage(("--detach: %s leads to '%s' when nobody answers within %s, and nobody would hold the run to do it"):format(
+          program.label(item.kind, item.name), otherwise, host.duration_text(who.within_s)), "leave --detach away, or say otherwise = \"hold\" there")
+      end
+    end
+    behind = behind or (item.kind == "step" and common.has_way_back(item) and item.t.on ~= "rollback")
+  end
+  for _, name in ipairs(given.approve) do
+    local known = names[name]
+    if not known then
+      host.raise_usage(("--approve: there is no gate '%s'%s"):format(name, host.did_you_mean(name, names)), next(names) and "gates: " .. table.concat(host.sorted_keys(names), ", ") or nil)
+    end
+    local right = host.right(known.who, { by = host.user(), what = "--approve: " .. program.label(known.item.kind, name), initiators = { host.user() } })
+    if right.refusal then host.raise_usage(right.refusal) end
+  end
 end
 
 return M

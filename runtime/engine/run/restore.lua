@@ -11,6 +11,7 @@ function M.restore(history)
   for _, event in ipairs(history) do
     local item, data = program.names[event.step], event.data
     local kind = event.event
+    engine.agreement.restore(kind, item, data)
     if item and kind:sub(1, 8) == "substep." and data.name then engine.substep.restore(item, kind, data)
       past.touched = past.touched or common.has_way_back(item)
     elseif item then
@@ -34,11 +35,7 @@ function M.restore(history)
       elseif kind == "checkpoint.judged" then item.status, item.result, item.unpassed = data.passed and "finished" or "waiting", data.result, not data.passed
       elseif kind == "decision.answered" and (item.failed_for or item.unpassed) then
         item.passed_over, item.ordered = data.answer == "go_on", data.answer == "rollback"
-      elseif kind == "gate.opened" and item.kind == "gate" then item.deadline = data.deadline and host.parse_time(data.deadline)
-      elseif kind == "gate.answered" and item.kind == "gate" then
-        item.result = data
-        item.status = data.answer == "approve" and "finished" or "waiting"
-        item.refused = data.answer == "reject" and data.by or nil
+      elseif kind == "gate.answered" and item.kind == "gate" then item.refused = data.answer == "reject" and data.by or nil
       elseif kind == "undo.finished" then
         item.undone, item.sleeps, item.epoch = true, nil, (item.epoch or 0) + 1
         if not past.redoing then past.undone[event.step] = true end

@@ -7,7 +7,7 @@ local M = {}
 function M.body(item, ctx)
   local t = item.t
   if t.manual then
-    local answer = engine.people.ask(item.name, { prompt = t.manual .. " - done? [y/n] ", choices = { { "y", "approve" }, { "n", "reject" }, yes_no = true } })
+    local answer = engine.people.manual(item)
     if answer ~= "approve" then host.raise("declined", ("%s was not done (%s)"):format(t.manual, answer)) end
     return nil
   end
