@@ -194,9 +194,7 @@ int host_given(lua_State* L) {
                               {"complete", session.complete},
                               {"start", session.options.start},
                               {"detach", session.options.detach},
-                              {"extend", session.options.extend_s > 0
-                                             ? Value(session.options.extend_s)
-                                             : Value()},
+                              {"extend", session.options.extend_s},
                               {"interactive", session.options.interactive}});
         return 1;
     });

@@ -109,6 +109,8 @@ void Model::apply(const journal::Event& event) {
         logs.push_back(event);
     else if (apply_measure(event))
         return;
+    else if (name == "approval.given")
+        apply_approval(event);
     else if (name.ends_with(".waived"))
         waived.push_back(event);
 }
@@ -255,6 +257,7 @@ void Model::apply_question(const journal::Event& event) {
         one.otherwise = data.text("otherwise");
         one.asked = event.micros;
         one.confirm = data.text("kind") == "confirm";
+        one.item = one.confirm ? data.text("item", one.ask) : "";
         const bool whole_item = gate && !one.confirm && !event.step.empty();
         questions.push_back(std::move(one));
         if (whole_item) {
@@ -265,7 +268,8 @@ void Model::apply_question(const journal::Event& event) {
         return;
     }
     auto open = std::find_if(questions.rbegin(), questions.rend(), [&](const Question& one) {
-        return one.step == event.step && (one.kind == "gate") == gate;
+        return one.step == event.step && (one.kind == "gate") == gate &&
+               (one.item.empty() || !data.contains("item") || one.item == data.text("item"));
     });
     if (open == questions.rend()) {
         questions.push_back({});
@@ -273,8 +277,20 @@ void Model::apply_question(const journal::Event& event) {
         questions.back().kind = gate ? "gate" : "decision";
         open = questions.rbegin();
     }
+    if (event.event == "gate.escalated" || event.event == "gate.extended") {
+        open->deadline = data.text("deadline");
+        open->role = data.text("role", open->role);
+        return;
+    }
     open->answered = event.micros;
-    open->by = data.text("by");
+    open->evidence = data.text("evidence");
+    open->from = data.text("from");
+    open->why = data.text("why");
+    if (const List* people = list_at(data, "people"))
+        for (const Value& one : *people)
+            if (const Map* map = one.get<Map>())
+                open->people.push_back(map->text("by"));
+    open->by = open->people.empty() ? data.text("by") : text::join(open->people, ", ");
     open->via = data.text("via");
     open->answer = data.text("answer");
     if (event.event == "gate.expired") {
@@ -288,6 +304,14 @@ void Model::apply_question(const journal::Event& event) {
         of.ended = event.micros;
         of.elapsed_s = open->asked ? static_cast<double>(event.micros - open->asked) / 1e6 : 0;
     }
+}
+
+void Model::apply_approval(const journal::Event& event) {
+    for (auto one = questions.rbegin(); one != questions.rend(); ++one)
+        if (one->step == event.step && one->item == event.data.text("item")) {
+            one->progress = event.data.text("progress");
+            return;
+        }
 }
 
 void Model::apply_rollback(const journal::Event& event) {

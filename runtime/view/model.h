@@ -51,6 +51,10 @@ struct Question {
     std::int64_t asked = 0, answered = 0;
     bool expired = false;
     bool confirm = false; ///< one entry of a checklist, not the whole item
+    std::string item;     ///< text of that entry
+    std::string evidence, from, why;
+    std::string progress; ///< "2 of 3: waiting for cto", while more must answer
+    std::vector<std::string> people; ///< who said yes, where it were several
 };
 
 struct Notification {
@@ -142,6 +146,7 @@ class Model {
     void apply_plan(const Map& data);
     void apply_step(const journal::Event& event);
     void apply_question(const journal::Event& event);
+    void apply_approval(const journal::Event& event);
     void apply_rollback(const journal::Event& event);
     /// Goals and monitors; false where the event is neither.
     bool apply_measure(const journal::Event& event);

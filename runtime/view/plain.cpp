@@ -152,6 +152,8 @@ std::string PlainView::words(const journal::Event& event) const {
                            open.otherwise.empty() ? "" : "otherwise " + open.otherwise},
                           0, "");
     }
+    if (const std::string words = people_words(event); !words.empty())
+        return words;
     if (name == "gate.answered" || name == "decision.answered")
         return data.text("answer") + " by " + person(data.text("by"), data.text("via"));
     if (name == "gate.expired")

@@ -254,6 +254,13 @@ void TerminalView::say_note(std::string_view symbol, const std::string& words) {
 
 void TerminalView::show_note(const journal::Event& event) {
     const Map& data = event.data;
+    if (const std::string words = people_words(event); !words.empty()) {
+        if (event.step.empty())
+            say_note("◆", words);
+        else
+            say_row(event.event == "answer.refused" ? "!" : "◆", event, "", words, false);
+        return;
+    }
     if (event.event == "repair.started")
         say_note("▸", "repair: " + data.text("why", event.step));
     if (event.event == "repair.finished")
@@ -315,6 +322,8 @@ void TerminalView::on_event(const journal::Event& event) {
         say({""});
     } else if (name.starts_with("run.")) {
         show_run(event);
+    } else if (!people_words(event).empty()) {
+        show_note(event);
     } else if (name.starts_with("gate.") || name.starts_with("decision.")) {
         show_question(event);
     } else if (name.starts_with("rollback.") || name.starts_with("undo.")) {

@@ -74,6 +74,31 @@ std::string person(const std::string& by, const std::string& via) {
     return via.empty() ? who : who + " (" + via + ")";
 }
 
+std::string people_words(const journal::Event& event) {
+    const Map& data = event.data;
+    const std::string item = data.text("item").empty() ? "" : data.text("item") + ": ";
+    const std::string by = person(data.text("by"), data.text("via"));
+    if (event.event == "approval.given")
+        return item + "approved by " + by + ", " + data.text("progress");
+    if (event.event == "answer.refused")
+        return item + "does not count, " + data.text("answer") + " by " + by + ": " +
+               data.text("why");
+    if (event.event == "gate.escalated")
+        return item + "no answer, passed on to " + data.text("role") + " until " +
+               clock_of(data.text("deadline")) + " UTC";
+    if (event.event == "gate.extended")
+        return "extended by " + by + " until " + clock_of(data.text("deadline")) + " UTC";
+    if (event.event == "confirmation.expired")
+        return item + "the confirmation by " + by + " is too old, asked again";
+    if (event.event == "item.waived")
+        return item + "waived by " + by + ": " + data.text("why");
+    if (event.event == "approvals.voided")
+        return "approvals no longer count: " + data.text("why");
+    if (event.event == "plan.changed")
+        return "the plan was changed, accepted by " + by;
+    return {};
+}
+
 std::string error_words(const ErrorInfo& error) {
     std::string out = error.message.empty() ? "no message" : error.message;
     if (!error.kind.empty())

@@ -21,6 +21,9 @@ std::string outcome_words(const Model& model);
 /// "22:00:04" in UTC of an ISO time, else the text itself.
 std::string clock_of(const std::string& iso);
 /// "anna" with "(console)" where it says how.
+/// What people did beside a final answer: a partial approval, a refused answer, a question passed on.
+/// Empty for other events.
+std::string people_words(const journal::Event& event);
 std::string person(const std::string& by, const std::string& via);
 /// "connection refused (db.connection)".
 std::string error_words(const ErrorInfo& error);

@@ -17,7 +17,7 @@ end
 -- Moves the deadline of the question where the resume says so: once, and recorded.
 function M.extend(item, state)
   local extend = host.given().extend
-  if not extend or M.extended then return end
+  if extend <= 0 or M.extended then return end
   M.extended = true
   state.extended = host.now() + extend
   journal("gate.extended", item, { deadline = host.iso(state.extended), by = host.user() })

@@ -68,7 +68,7 @@ local function take(q, given)
   q.answers[#q.answers + 1] = answer
   local tally = host.tally(q.who, { before = q.answers, initiators = M.initiators })
   if tally.enough then
-    q.outcome = answer
+    q.outcome = record(q, given, right)
     if #q.answers > 1 then q.outcome.people = q.answers end
   else
     answer.progress = tally.words

@@ -24,10 +24,12 @@ std::string waited(const view::Question& question) {
 
 void add_decisions(const Model& model, Facts& out) {
     for (const view::Question& one : model.questions) {
-        const std::string what = one.step.empty() ? one.ask : one.step;
+        const std::string what =
+            one.step.empty() ? one.ask : one.step + (one.item.empty() ? "" : ", " + one.item);
         if (one.answered == 0) {
             out.open.push_back(what + ": no answer yet" +
-                               (one.role.empty() ? "" : " from " + one.role));
+                               (one.role.empty() ? "" : " from " + one.role) +
+                               (one.progress.empty() ? "" : ", " + one.progress));
             continue;
         }
         if (one.expired) {
@@ -36,7 +38,9 @@ void add_decisions(const Model& model, Facts& out) {
         }
         out.decided.push_back(what + ": " + answer_words(one) + " by " +
                               view::person(one.by, one.via) + " at " +
-                              time::clock_utc(one.answered) + " UTC" + waited(one));
+                              time::clock_utc(one.answered) + " UTC" + waited(one) +
+                              (one.evidence.empty() ? "" : ", evidence " + one.evidence) +
+                              (one.why.empty() || one.kind != "gate" ? "" : ", " + one.why));
     }
     for (const Item& item : model.items)
         if (!item.verdict.empty())
@@ -175,7 +179,9 @@ Facts facts_of(const Model& model) {
     Facts out;
     add_decisions(model, out);
     for (const journal::Event& event : model.waived)
-        out.waived.push_back(event.step + ": waived by " +
+        out.waived.push_back(event.step +
+                             (event.data.text("item").empty() ? "" : ", " + event.data.text("item")) +
+                             ": waived by " +
                              view::person(event.data.text("by"), event.data.text("via")) +
                              (event.data.text("why").empty() ? "" : ", " + event.data.text("why")));
     for (const view::Kept& one : model.rollback.kept)
