@@ -25,7 +25,8 @@ constexpr std::string_view control_exits = "0  the run has taken it\n"
                                            "1  the run ended before, or refused\n"
                                            "2  usage, no such run, or nobody runs it";
 constexpr Option evidence{"evidence", "TEXT", "url, ticket… that shows it, where it is asked for"};
-constexpr Option as{"as", "ROLE", "role that the answer is given for, where the roster leaves it open"};
+constexpr Option as{"as", "ROLE",
+                    "role that the answer is given for, where the roster leaves it open"};
 
 constexpr std::string_view answer_details =
     "The run is told through the journal; the answer is given as the operating system's user, and "

@@ -98,9 +98,8 @@ class Reader {
     }
 
     Question* subject(const journal::Event& event) {
-        const std::string entry =
-            event.data.text("item", event.data.text("kind") == "confirm" ? event.data.text("ask")
-                                                                          : std::string());
+        const std::string entry = event.data.text(
+            "item", event.data.text("kind") == "confirm" ? event.data.text("ask") : std::string());
         const std::string name = entry.empty() ? event.step : event.step + ": " + entry;
         for (Question& one : out_.all)
             if (one.subject == name && one.kind != "decision")
@@ -209,10 +208,10 @@ Question& Questions::find(const std::string& run, const std::string& word,
                                 what, run, found[0]->subject, found[1]->subject,
                                 found.size() > 2 ? ", …" : ""),
                     "give more of it");
-    throw Error("usage",
-                fmt::format("run {} has no {} '{}'{}", run, what, word,
-                            text::did_you_mean(word, names)),
-                names.empty() ? "" : what + "s: " + text::join(names, ", "));
+    throw Error(
+        "usage",
+        fmt::format("run {} has no {} '{}'{}", run, what, word, text::did_you_mean(word, names)),
+        names.empty() ? "" : what + "s: " + text::join(names, ", "));
 }
 
 Question* Questions::decision() {

@@ -18,8 +18,8 @@ struct Question {
     std::string label;   ///< `gate "go"`
     std::string step;
     engine::Asked asked;
-    bool ahead = false;  ///< may be answered before the run gets there
-    double valid_s = 0;  ///< how old a confirmation may be; 0: any age
+    bool ahead = false; ///< may be answered before the run gets there
+    double valid_s = 0; ///< how old a confirmation may be; 0: any age
     QuestionState state = QuestionState::not_yet;
     double opened = 0, until = 0; ///< seconds; until 0: no deadline
     std::int64_t floor = 0;       ///< requests up to this one came before it
@@ -36,8 +36,8 @@ struct Questions {
     std::string plan_sha256;
     std::vector<std::int64_t> used; ///< requests that the run has taken
 
-    /// Throws Error{`usage`}: none, or more than one, has `word` in its name. `kinds` are those that
-    /// can be meant.
+    /// Throws Error{`usage`}: none, or more than one, has `word` in its name. `kinds` are those
+    /// that can be meant.
     Question& find(const std::string& run, const std::string& word,
                    const std::vector<std::string>& kinds);
     /// The decision that is open; null where there is none.

@@ -83,11 +83,10 @@ Right counted(const Asked& asked, const Roster& roster, const Given& given,
     if (!given.as.empty()) {
         const bool first = in(asked.roles, given.as);
         if (!first && !in(later, given.as))
-            return refused("as",
-                           fmt::format("{} does not ask the role '{}'{}", what, given.as,
-                                       asked.roles.empty()
-                                           ? ""
-                                           : ": it asks " + text::join(asked.roles, ", ")));
+            return refused("as", fmt::format("{} does not ask the role '{}'{}", what, given.as,
+                                             asked.roles.empty()
+                                                 ? ""
+                                                 : ": it asks " + text::join(asked.roles, ", ")));
         if (roster.knows(given.as) && !roster.has(given.as, given.by))
             return refused("role", fmt::format("{} is not {}", given.by, roster.words(given.as)));
         right.answer.checked = roster.knows(given.as);
@@ -338,8 +337,9 @@ std::string nobody(const Asked& asked, const Roster& roster, const std::string& 
                        asked.people, text::join(asked.roles, ", "), people.size(),
                        people.empty() ? "" : " (" + text::join(people, ", ") + ")",
                        barred.empty() ? ""
-                                      : " without " + initiator + ", who starts the run "
-                                                                  "(not_initiator)");
+                                      : " without " + initiator +
+                                            ", who starts the run "
+                                            "(not_initiator)");
 }
 
 Answer answer_from(const Map& map) {

@@ -33,15 +33,15 @@ class Roster {
 
 /// What a question wants, as `who` of its event and of the plan says it.
 struct Asked {
-    Names roles;                    ///< empty: anyone
-    bool all = false;               ///< each of the roles, not one of them
-    bool not_initiator = false;     ///< who started the run may not say yes
-    bool critical = false;          ///< of a checklist's item: not waived by its own people
-    std::size_t people = 1;         ///< how many different people must say yes
-    std::string evidence;           ///< "url", "ticket"…: needed for a yes
-    std::string owner;              ///< of the checklist: may waive an item that has no role
-    double within_s = 0;            ///< 0: waits without an end
-    std::vector<Names> escalate;    ///< who is asked too, each after another `within_s`
+    Names roles;                 ///< empty: anyone
+    bool all = false;            ///< each of the roles, not one of them
+    bool not_initiator = false;  ///< who started the run may not say yes
+    bool critical = false;       ///< of a checklist's item: not waived by its own people
+    std::size_t people = 1;      ///< how many different people must say yes
+    std::string evidence;        ///< "url", "ticket"…: needed for a yes
+    std::string owner;           ///< of the checklist: may waive an item that has no role
+    double within_s = 0;         ///< 0: waits without an end
+    std::vector<Names> escalate; ///< who is asked too, each after another `within_s`
 
     static Asked from(const Map& who);
     /// All of the time that an answer may take; 0: no limit.

@@ -102,8 +102,7 @@ std::string plan_hash(const Session& session, const Map& plan) {
     for (const auto& [path, text] : session.modules)
         modules.push_back(List{path, digest::sha256_hex(text)});
     for (const Value& item : list_at(plan, "parameters"))
-        parameters.push_back(
-            List{item.get<Map>()->text("name"), item.get<Map>()->text("value")});
+        parameters.push_back(List{item.get<Map>()->text("name"), item.get<Map>()->text("value")});
     return digest::sha256_hex(json::dump(Map{{"source", digest::sha256_hex(session.source)},
                                              {"modules", modules},
                                              {"parameters", parameters},
@@ -501,9 +500,9 @@ int Engine::continue_run(const std::string& run, const std::string& mode, const 
         if (event.event != "run.started" || options.accept_changed)
             continue;
         if (const std::string changed = changed_parameter(plan, event.data); !changed.empty())
-            refuse_to_continue(session, *record,
-                               Error("usage", changed,
-                                     "give it as it was, or resume with --accept-changed"));
+            refuse_to_continue(
+                session, *record,
+                Error("usage", changed, "give it as it was, or resume with --accept-changed"));
     }
     for (const journal::Event& event : history)
         impl_->sink.on_history(event);
@@ -542,6 +541,7 @@ int Engine::follow_up(const FollowUp& followup, const Options& options) {
     session.run.clear();
     Map plan = *describe(session).get<Map>();
     plan.set("name", fmt::format("{}: {}", plan.text("name"), followup.name));
+    session.plan_sha256 = plan_hash(session, plan);
     session.on_begin = [&] { impl_->start(session, plan); };
     return impl_->run(session, {}, "");
 }

@@ -64,8 +64,8 @@ int push_right(lua_State* L, const Right& right) {
     return 1;
 }
 
-/// right(who, {by, as, evidence, yes, waited_s, before, initiators, what}): the answer as it counts,
-/// or {refusal, kind}.
+/// right(who, {by, as, evidence, yes, waited_s, before, initiators, what}): the answer as it
+/// counts, or {refusal, kind}.
 int host_right(lua_State* L) {
     return guarded(L, [L] {
         const Map given = map_at(L, 2);
@@ -91,9 +91,8 @@ int host_tally(lua_State* L) {
         const Map given = map_at(L, 2);
         const Tally found = tally(Asked::from(map_at(L, 1)), session_at(L).roster,
                                   names_at(given, "initiators"), answers_at(given));
-        vm::push_value(L, Map{{"enough", found.enough},
-                              {"words", found.words()},
-                              {"waiting", found.waiting}});
+        vm::push_value(
+            L, Map{{"enough", found.enough}, {"words", found.words()}, {"waiting", found.waiting}});
         return 1;
     });
 }
@@ -141,14 +140,11 @@ int host_user_place(lua_State* L) {
 } // namespace
 
 void push_people_library(lua_State* L, Session& session) {
-    static const luaL_Reg functions[] = {{"right", host_right},
-                                         {"right_to_waive", host_right_to_waive},
-                                         {"tally", host_tally},
-                                         {"nobody", host_nobody},
-                                         {"passed_on", host_passed_on},
-                                         {"initiator", host_initiator},
-                                         {"plan_hash", host_plan_hash},
-                                         {"user_place", host_user_place}};
+    static const luaL_Reg functions[] = {
+        {"right", host_right},         {"right_to_waive", host_right_to_waive},
+        {"tally", host_tally},         {"nobody", host_nobody},
+        {"passed_on", host_passed_on}, {"initiator", host_initiator},
+        {"plan_hash", host_plan_hash}, {"user_place", host_user_place}};
     for (const luaL_Reg& entry : functions) {
         lua_pushlightuserdata(L, &session);
         lua_pushcclosure(L, entry.func, 1);

@@ -71,11 +71,11 @@ struct Session {
     std::vector<journal::Event> parent_history; ///< of a follow-up: the run it follows
     Map config;                                 ///< parameter values of the environment
     config::Config settings;                    ///< runbook.toml beside the playbook
-    Map channels; ///< name = {required, problem}: where messages can go
-    Roster roster;             ///< of runbook.toml; a continued run has the one it was pinned with
+    Map channels;  ///< name = {required, problem}: where messages can go
+    Roster roster; ///< of runbook.toml; a continued run has the one it was pinned with
     bool roster_pinned = false;
-    std::string initiator;     ///< who started the run; empty while it is not known
-    std::string plan_sha256;   ///< of source, modules, parameters and roster: what people agree to
+    std::string initiator;   ///< who started the run; empty while it is not known
+    std::string plan_sha256; ///< of source, modules, parameters and roster: what people agree to
 
     std::unique_ptr<journal::Journal> journal;
     std::shared_ptr<Worker> journal_worker;

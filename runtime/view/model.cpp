@@ -1,6 +1,8 @@
 // What is known of a run (contract in model.h).
 #include "runtime/view/model.h"
 
+#include "runtime/base/text.h"
+
 #include <algorithm>
 
 namespace runbook::view {

@@ -53,7 +53,7 @@ struct Question {
     bool confirm = false; ///< one entry of a checklist, not the whole item
     std::string item;     ///< text of that entry
     std::string evidence, from, why;
-    std::string progress; ///< "2 of 3: waiting for cto", while more must answer
+    std::string progress;            ///< "2 of 3: waiting for cto", while more must answer
     std::vector<std::string> people; ///< who said yes, where it were several
 };
 

@@ -21,10 +21,10 @@ std::string outcome_words(const Model& model);
 /// "22:00:04" in UTC of an ISO time, else the text itself.
 std::string clock_of(const std::string& iso);
 /// "anna" with "(console)" where it says how.
-/// What people did beside a final answer: a partial approval, a refused answer, a question passed on.
-/// Empty for other events.
-std::string people_words(const journal::Event& event);
 std::string person(const std::string& by, const std::string& via);
+/// What people did beside a final answer: a partial approval, a refused answer, a question passed
+/// on. Empty for other events.
+std::string people_words(const journal::Event& event);
 /// "connection refused (db.connection)".
 std::string error_words(const ErrorInfo& error);
 /// "step", "toggle", "checkpoint", "gate"… and the name: `checkpoint "CP-3"`.

@@ -1,5 +1,5 @@
-// People decide: roster, quorum, escalation, deadlines, checklists, waivers and decisions. Other people are requests in the
-// journal under other names, as `runbook approve` posts them.
+// People decide: roster, quorum, escalation, deadlines, checklists, waivers and decisions. Other
+// people are requests in the journal under other names, as `runbook approve` posts them.
 #include "tests/unit/catch.h"
 #include "tests/unit/engine_fixture.h"
 
@@ -66,7 +66,8 @@ const std::string me = engine::current_user();
 
 } // namespace
 
-TEST_CASE("people: an answer by somebody who is not in the role does not count", "[engine][people]") {
+TEST_CASE("people: an answer by somebody who is not in the role does not count",
+          "[engine][people]") {
     People play("dba = [\"anna\", \"bob\"]\n");
     const std::string text = "gate \"go\" { role = \"dba\", ask = \"Go?\" }\n" + effect;
     REQUIRE(play.exec(text) == 3);
@@ -114,8 +115,7 @@ TEST_CASE("people: all of the roles, each approval recorded, and what is missing
           "2 of 3: waiting for cto (carl)");
     play.post("bob", "approve", "go");
     CHECK(play.resume() == 3);
-    CHECK(play.refused() ==
-          "bob has approved gate \"go\" already: 2 of 3: waiting for cto (carl)");
+    CHECK(play.refused() == "bob has approved gate \"go\" already: 2 of 3: waiting for cto (carl)");
     play.post("carl", "approve", "go");
     CHECK(play.resume() == 0);
     CHECK(play.sink.data("gate.answered", "go")->find("people")->get<List>()->size() == 3);
@@ -152,8 +152,7 @@ TEST_CASE("people: who started the run may not approve it", "[engine][people]") 
     REQUIRE(play.exec(text) == 3);
     play.post(me, "approve", "go");
     CHECK(play.resume() == 3);
-    CHECK(play.refused() ==
-          "gate \"go\" may not be approved by " + me + ", who started the run");
+    CHECK(play.refused() == "gate \"go\" may not be approved by " + me + ", who started the run");
     play.options.approve = {"go"};
     CHECK_THROWS_WITH(play.resume(), "--approve: gate \"go\" may not be approved by " + me +
                                          ", who started the run");
@@ -169,9 +168,10 @@ TEST_CASE("people: a gate that nobody may approve is refused before the run", "[
         People play(roster);
         return play.refusal(top + text);
     };
-    CHECK(refusal("dba = [\"anna\"]\n", "gate \"go\" { role = \"dba\", people = 2, ask = \"?\" }") ==
-          "x.lua:2: gate \"go\": nobody can approve it: it asks for 2 different people of dba, and "
-          "the roster has 1 (anna)");
+    CHECK(
+        refusal("dba = [\"anna\"]\n", "gate \"go\" { role = \"dba\", people = 2, ask = \"?\" }") ==
+        "x.lua:2: gate \"go\": nobody can approve it: it asks for 2 different people of dba, and "
+        "the roster has 1 (anna)");
     CHECK(refusal("dba = [\"anna\", \"anna\"]\n",
                   "gate \"go\" { role = \"dba\", people = 2, ask = \"?\" }")
               .find("the roster has 1 (anna)") != std::string::npos);
@@ -215,9 +215,8 @@ TEST_CASE("people: a question goes on to the next role, then otherwise", "[engin
     CHECK(std::chrono::steady_clock::now() - before >= std::chrono::milliseconds(600));
     CHECK(play.sink.data("gate.escalated", "go")->text("role") == "boss");
     CHECK(play.count("gate.expired") == 1);
-    const Asked asked = Asked::from(Map{{"roles", List{"dba"}},
-                                        {"within_s", 60},
-                                        {"escalate", List{List{"boss"}}}});
+    const Asked asked = Asked::from(
+        Map{{"roles", List{"dba"}}, {"within_s", 60}, {"escalate", List{List{"boss"}}}});
     const Roster roster(Map{{"dba", List{"anna"}}, {"boss", List{"eve"}}});
     CHECK(engine::right_of(asked, roster, {}, Given{"eve", "", "", true, 59}, {}, "it").kind ==
           "role");
@@ -251,8 +250,8 @@ TEST_CASE("people: the deadline is absolute, and a resume keeps it unless it is 
 
 TEST_CASE("people: an answer in time counts when the run is resumed later", "[engine][people]") {
     People play;
-    REQUIRE(play.exec("gate \"go\" { ask = \"Go?\", within = \"300ms\", otherwise = \"hold\" }\n") ==
-            3);
+    REQUIRE(play.exec(
+                "gate \"go\" { ask = \"Go?\", within = \"300ms\", otherwise = \"hold\" }\n") == 3);
     play.post("anna", "approve", "go");
     std::this_thread::sleep_for(std::chrono::milliseconds(350));
     CHECK(play.resume() == 0);
@@ -261,8 +260,9 @@ TEST_CASE("people: an answer in time counts when the run is resumed later", "[en
 TEST_CASE("people: a changed plan voids what was approved", "[engine][people]") {
     People play("dba = [\"anna\", \"bob\"]\n");
     const std::string gate = "gate \"go\" { role = \"dba\", ask = \"Go?\" }\n";
-    const std::string text = gate + "step \"s\" { run = function() return 1 end }\ngate \"live\" { "
-                                    "role = \"dba\", ask = \"Live?\" }\n" +
+    const std::string text = gate +
+                             "step \"s\" { run = function() return 1 end }\ngate \"live\" { "
+                             "role = \"dba\", ask = \"Live?\" }\n" +
                              effect;
     REQUIRE(play.exec(text) == 3);
     play.post("anna", "approve", "go");
@@ -327,7 +327,8 @@ TEST_CASE("people: a checklist is confirmed ahead, and asked again when it is to
     const Map& week = *play.sink.data("gate.answered", "week");
     CHECK(week.text("evidence") == "https://x/7");
     CHECK(week.find("people")->get<List>()->size() == 2);
-    CHECK(play.refused() == "\"approved\" of checklist \"day\": the confirmation is older than 500ms");
+    CHECK(play.refused() ==
+          "\"approved\" of checklist \"day\": the confirmation is older than 500ms");
     play.post("anna", "confirm", "day: approved");
     CHECK(play.resume() == 0);
 }
@@ -369,9 +370,10 @@ TEST_CASE("people: the table judges what failed and what was critical", "[engine
 TEST_CASE("people: an item is waived with a reason, a critical one not by its own people",
           "[engine][people]") {
     People play("qa = [\"bob\"]\nboss = [\"eve\"]\n");
-    play.write(header + "checklist \"c\" { owner = \"qa\", due = \"T-1d\", confirm(\"qa\", \"login\", { "
-                        "critical = true }), confirm(\"qa\", \"search\"), probe(\"up\", function() "
-                        "return false end) }\n");
+    play.write(header +
+               "checklist \"c\" { owner = \"qa\", due = \"T-1d\", confirm(\"qa\", \"login\", { "
+               "critical = true }), confirm(\"qa\", \"search\"), probe(\"up\", function() "
+               "return false end) }\n");
     REQUIRE(play.run() == 3);
     play.post("bob", "waive", "c: login", Map{{"why", "no time"}});
     CHECK(play.resume() == 3);
@@ -466,7 +468,8 @@ TEST_CASE("people: an approval against the deadline has exactly one outcome", "[
         People play;
         play.options.detach = false;
         // around the deadline, now before and now after it
-        const auto when = std::chrono::steady_clock::now() + std::chrono::microseconds(16'000 + i * 7919 % 24'000);
+        const auto when = std::chrono::steady_clock::now() +
+                          std::chrono::microseconds(16'000 + i * 7919 % 24'000);
         std::thread other([&] {
             std::this_thread::sleep_until(when);
             for (int tries = 0; tries < 1000; ++tries) {

@@ -54,12 +54,11 @@ void check_time(const Asking& asking, const Question& one, bool waives) {
     const bool extendable = one.kind != "decision";
     const bool late = one.until > 0 && now_s() > one.until && one.state == QuestionState::open;
     if (one.state == QuestionState::expired || late)
-        throw Error("usage",
-                    fmt::format("{}: too late: it could be answered until {}", one.label,
-                                clock(one.until)),
-                    extendable ? fmt::format("runbook resume {} --extend 30m asks again",
-                                             asking.run.run)
-                               : "");
+        throw Error(
+            "usage",
+            fmt::format("{}: too late: it could be answered until {}", one.label, clock(one.until)),
+            extendable ? fmt::format("runbook resume {} --extend 30m asks again", asking.run.run)
+                       : "");
     if (one.state == QuestionState::answered) {
         const bool old = one.valid_s > 0 && now_s() - one.answered_at > one.valid_s;
         const bool again = one.kind == "confirm" && one.ahead && old;
@@ -76,7 +75,7 @@ void check_time(const Asking& asking, const Question& one, bool waives) {
                     fmt::format("{} is not asked yet: the run has not come to it", one.label),
                     one.kind == "gate" ? "a gate with `at` may be approved before; the initiator "
                                          "may with --approve"
-                    : waives           ? "an item of a checklist with a due date may be waived before"
+                    : waives ? "an item of a checklist with a due date may be waived before"
                              : "an item of a checklist with a due date may be confirmed before");
 }
 
@@ -134,10 +133,12 @@ bool taken(Asking& asking, const Question& one, std::int64_t id, std::string& pr
             progress = data.text("progress");
             return true;
         }
-        const bool same = event.step == one.step &&
-                          (one.kind != "confirm" || one.subject == one.step + ": " + data.text("item"));
-        over = over || (same && (event.event == "gate.expired" || event.event == "gate.answered" ||
-                                 event.event == "decision.answered")) ||
+        const bool same =
+            event.step == one.step &&
+            (one.kind != "confirm" || one.subject == one.step + ": " + data.text("item"));
+        over = over ||
+               (same && (event.event == "gate.expired" || event.event == "gate.answered" ||
+                         event.event == "decision.answered")) ||
                event.event == "run.finished";
     }
     if (over)
@@ -159,9 +160,9 @@ std::string settle(Asking& asking, const Question& one, std::int64_t id) {
 
 void note_unchecked(const engine::Right& right, const Question& one) {
     if (!right.answer.checked && !one.asked.roles.empty())
-        fmt::print(stderr, "note: not checked: runbook.toml has no people for role {}\n",
-                   text::join(right.answer.roles.empty() ? one.asked.roles : right.answer.roles,
-                              " or "));
+        fmt::print(
+            stderr, "note: not checked: runbook.toml has no people for role {}\n",
+            text::join(right.answer.roles.empty() ? one.asked.roles : right.answer.roles, " or "));
 }
 
 void note_held(const Asking& asking) {
@@ -253,10 +254,10 @@ int run_answer(const Context&, const Arguments& arguments) {
     const std::vector<std::string> known = {"rollback", "hold", "go-on"};
     const std::string& word = arguments.positional[1];
     if (std::find(known.begin(), known.end(), word) == known.end())
-        throw Error("usage",
-                    fmt::format("answer: '{}' is no decision{}", word,
-                                text::did_you_mean(word, known)),
-                    "rollback, hold or go-on");
+        throw Error(
+            "usage",
+            fmt::format("answer: '{}' is no decision{}", word, text::did_you_mean(word, known)),
+            "rollback, hold or go-on");
     Asking asking = open_run(arguments);
     Question* one = asking.questions.decision();
     if (!one)
@@ -266,8 +267,8 @@ int run_answer(const Context&, const Arguments& arguments) {
                                 asking.run.run));
     check_time(asking, *one, false);
     const engine::Given given{user_name(), arguments.text("as"), "", true, now_s() - one->opened};
-    const engine::Right right = engine::right_of(one->asked, asking.questions.roster,
-                                                 asking.questions.initiators, given, {}, one->label);
+    const engine::Right right = engine::right_of(
+        one->asked, asking.questions.roster, asking.questions.initiators, given, {}, one->label);
     if (!right.refusal.empty())
         throw Error("usage", right.refusal);
     fmt::print("{}\n", one->why);

@@ -179,11 +179,10 @@ Facts facts_of(const Model& model) {
     Facts out;
     add_decisions(model, out);
     for (const journal::Event& event : model.waived)
-        out.waived.push_back(event.step +
-                             (event.data.text("item").empty() ? "" : ", " + event.data.text("item")) +
-                             ": waived by " +
-                             view::person(event.data.text("by"), event.data.text("via")) +
-                             (event.data.text("why").empty() ? "" : ", " + event.data.text("why")));
+        out.waived.push_back(
+            event.step + (event.data.text("item").empty() ? "" : ", " + event.data.text("item")) +
+            ": waived by " + view::person(event.data.text("by"), event.data.text("via")) +
+            (event.data.text("why").empty() ? "" : ", " + event.data.text("why")));
     for (const view::Kept& one : model.rollback.kept)
         out.kept.push_back(one.step + (one.why.empty() ? "" : ": " + one.why));
     if (!model.went_back())
