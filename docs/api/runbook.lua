@@ -781,7 +781,7 @@ function copy.state(target, other) end
 function copy.discard(target) end
 
 ---@class playbook.options
----@field ask? table within, otherwise: how long a question waits and what then happens
+---@field ask? table within, escalate, otherwise, role: how long a question waits, who is asked next, and what then happens
 ---@field goals? any[] targets that the report compares with what was reached
 ---@field lock? strings names that no other run of the journal may hold meanwhile; a parameter's name stands for its value
 ---@field needs? table what may be touched: shell, http, files
@@ -847,10 +847,15 @@ function step(name, options) end
 function checkpoint(name, options) end
 
 ---@class gate.options
+---@field all_of? strings roles that must all say yes
 ---@field ask? any the question; text or a function that returns it
----@field otherwise? string rollback or hold, when nobody answers
+---@field at? string when it is planned: T-30m; then it may be answered before it opens
+---@field escalate? strings role, or a list of them, asked one after the other, each for another `within`
+---@field not_initiator? boolean who started the run may not say yes
+---@field otherwise? any when nobody answers: rollback, hold, or a verdict
 ---@field owner? string role that is responsible
----@field role? string who decides
+---@field people? number how many different people must say yes (1)
+---@field role? strings who decides; of a list, any of them
 ---@field takes? string|number estimate
 ---@field within? string|number how long it waits
 
@@ -860,9 +865,15 @@ function checkpoint(name, options) end
 function gate(name, options) end
 
 ---@class checklist.options
----@field fail? table decision table; default: not passed stops the run
----@field owner? string role that is responsible
+---@field due? string when it is due: T-7d; then its items may be confirmed before the run gets there
+---@field escalate? strings role, or a list of them, asked one after the other, each for another `within`
+---@field fail? table decision table over { items, failed, critical_failed }; without it: hold where there is a due date, else rollback
+---@field otherwise? any when not all have answered in time: rollback, hold, or a verdict
+---@field owner? string role that is responsible; waives probes
 ---@field takes? string|number estimate
+---@field through? any how people get to what they look at; shown to them
+---@field valid? string|number how old a confirmation may be when the run gets there
+---@field within? string|number how long it waits for people
 
 ---Items that must all hold: probe(text, fn) by the machine, confirm(role, text) by people.
 ---@param name string shown to people; unique in the file
@@ -939,15 +950,26 @@ function toggle(options) end
 ---@param name string shown to people; unique in the file
 function phase(name) end
 
+---@class probe.options
+---@field critical? boolean counted in critical_failed; only who it is escalated to may waive it
+
 ---An item of a checklist that the machine checks.
 ---@param text string what must hold
 ---@param fn function returns true where it does
-function probe(text, fn) end
+---@param options? probe.options what it is and does
+function probe(text, fn, options) end
+
+---@class confirm.options
+---@field critical? boolean counted in critical_failed; only who it is escalated to may waive it
+---@field evidence? string what must be given with it: url, ticket or another word
+---@field not_initiator? boolean who started the run may not confirm it
+---@field people? number how many different people (1)
 
 ---An item of a checklist that a person confirms.
 ---@param role string who
 ---@param text string what
-function confirm(role, text) end
+---@param options? confirm.options what it is and does
+function confirm(role, text, options) end
 
 ---The way back of a step whose effect stays on purpose.
 ---@param why string shown in the report

@@ -248,7 +248,7 @@ def test_answers_through_the_journal(runbook, tiny):
     runbook("exec", tiny, "--app-dir", "/tmp", "--detach", "--run-id", "night-1")
     refused(runbook("approve", "night-1", "og"), "run night-1 has no gate 'og' (did you mean 'go'?)", "gates: go")
     refused(runbook("approve", "night-1"), "approve: GATE is missing", "usage: runbook approve RUN GATE [--why TEXT] [--evidence TEXT] [--as ROLE] "
-            "[--journal FILE]")
+            "[--journal PLACE]")
     user = subprocess.run(["id", "-un"], capture_output=True, text=True, check=True).stdout.strip()
     answered = runbook("approve", "night-1", "go", "--why", "looks good")
     assert (answered.exit, answered.out) == (0, f"approved go as {user}\nnobody runs it now: runbook resume night-1\n")
