@@ -186,8 +186,8 @@ function M.wait(questions, over)
   for _, q in ipairs(questions) do
     q.level = q.level or 0
     for _, name in ipairs(given.approve) do
-      if name == q.subject and not q.outcome and not q.choices then
-        take(q, { answer = "approve", by = host.user(), via = "--approve", from = host.user_place(), at = math.max(q.opened, host.now()), evidence = nil })
+      if name == q.subject and not q.outcome then -- a decision at an item of that name: its first choice, to roll back
+        take(q, { answer = q.choices and q.choices[1][2] or "approve", by = host.user(), via = "--approve", from = host.user_place(), at = math.max(q.opened, host.now()), evidence = nil })
       end
     end
   end
@@ -270,11 +270,11 @@ function M.check_given(track)
   end
   for _, name in ipairs(given.approve) do
     local known = names[name]
-    if not known then
+    if not known and not program.names[name] then
       host.raise_usage(("--approve: there is no gate '%s'%s"):format(name, host.did_you_mean(name, names)), next(names) and "gates: " .. table.concat(host.sorted_keys(names), ", ") or nil)
     end
-    local right = host.right(known.who, { by = host.user(), what = "--approve: " .. program.label(known.item.kind, name), initiators = { host.user() } })
-    if right.refusal then host.raise_usage(right.refusal) end
+    local right = known and host.right(known.who, { by = host.user(), what = "--approve: " .. program.label(known.item.kind, name), initiators = { host.user() } })
+    if right and right.refusal then host.raise_usage(right.refusal) end
   end
 end
 
