@@ -63,7 +63,7 @@ class Case:
             environment["RUNBOOK_FAILPOINT"] = failpoint
         command = [str(BINARY), *(["resume", self.name] if resume else
                                   ["exec", f"{self.shape}.lua", "--world", f"sqlite:{self.world}", "--run-id", self.name]),
-                   "--approve", "go", "--detach", "--output", "json", "--journal", self.server.url if self.server else str(self.journal)]
+                   *(["--approve", "go"] if self.shape == "gate" else []), "--detach", "--output", "json", "--journal", self.server.url if self.server else str(self.journal)]
         done = subprocess.run(command, cwd=self.folder, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True,
                               timeout=60, check=False)
         if done.returncode == -signal.SIGKILL:
