@@ -422,7 +422,7 @@ TEST_CASE("report: a held run", "[view][report]") {
     const view::Model model = report::model_of(story.events);
     CHECK(model.exit == 3);
     CHECK(report::facts_of(model).open ==
-          std::vector<std::string>{"CP-3 data verified: no answer yet from qa",
+          std::vector<std::string>{"CP-3 data verified, load test?: no answer yet from qa",
                                    "still in effect: maintenance on",
                                    "not started: CP-3 data verified, go live, maintenance off",
                                    "next: runbook resume r"});
