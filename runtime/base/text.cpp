@@ -97,8 +97,9 @@ struct Unit {
     std::string_view name;
     double seconds;
 };
-constexpr std::array<Unit, 5> units = {
-    {{"d", 86400}, {"h", 3600}, {"m", 60}, {"s", 1}, {"ms", 0.001}}};
+/// Weeks are read, and written as days.
+constexpr std::array<Unit, 6> units = {
+    {{"w", 604800}, {"d", 86400}, {"h", 3600}, {"m", 60}, {"s", 1}, {"ms", 0.001}}};
 
 } // namespace
 
@@ -175,7 +176,7 @@ std::string duration(double seconds) {
     }
     std::int64_t left = (millis + 500) / 1000;
     std::string out;
-    for (const Unit& unit : units) {
+    for (const Unit& unit : std::span(units).subspan(1)) {
         const auto size = static_cast<std::int64_t>(unit.seconds);
         if (size == 0)
             break;

@@ -78,6 +78,8 @@ REFUSED = [
     (monitor('{ function() end, above = 1, verdict = redo "wrk" }'), 7, "monitor \"watch\": redo: no step 'wrk' (did you mean 'work'?)"),
     (monitor('{ function() end, above = 1, verdict = redo "after" }'), 7, "monitor \"watch\": redo: 'after' comes after it"),
     (monitor('{ function() end, above = relative(-1), verdict = hold "x" }'), 8, "relative: argument 1: a number above 0 expected, got -1"),
+    ('local s = step "s" { run = function() end }\nlocal l = relative(0.5, s)\n', 8,
+     "relative: argument 3: where the baseline stands in the result expected, such as \"web.p95\", got nil"),
     ('checkpoint "c" { run = function() end, pass = function() end, fail = { otherwise = "rolback" } }\n', 7,
      "checkpoint \"c\": fail.otherwise: no verdict 'rolback' (did you mean 'rollback'?)"),
     ('checkpoint "c" { run = function() end, pass = function() end, fail = { { when = function() end, "hlod" } } }\n', 7,
@@ -324,7 +326,7 @@ local before = step "before" { run = function() return { ratio = 0.1 } end }
 local watch = monitor "watch" { from = "work", lasts = "1s", every = "100ms",
   { web.p95, above = relative(0.5), verdict = tell "console" },
   { web.p95, above = "150ms", sustained = "200ms", verdict = tell "console" },
-  { web.ratio, above = points(0.1, function() return before.result.ratio end), requests = 10, verdict = tell "console" },
+  { web.ratio, above = points(0.1, before, "ratio"), requests = 10, verdict = tell "console" },
   { web.ratio, above = 0, requests = 100, verdict = rollback "few" },
 }
 """)

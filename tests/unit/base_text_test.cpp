@@ -53,6 +53,8 @@ TEST_CASE("base text: durations there and back", "[base][text]") {
     CHECK(text::duration(150) == "2m30s");
     CHECK(text::duration(1.5) == "1.5s");
     CHECK(text::duration(604800) == "7d");
+    CHECK(text::parse_duration("2w") == 1209600);
+    CHECK(text::parse_duration("1w2d") == 777600);
     CHECK(text::duration(0) == "0s");
     CHECK(text::duration(-30) == "-30s");
     CHECK(std::fabs(text::parse_duration("250ms").value() - 0.25) < 1e-12);

@@ -461,7 +461,8 @@ TEST_CASE("report: forms and file names", "[view][report]") {
 // For looking at: RUNBOOK_LOOK=DIR unit_tests "report pages"
 TEST_CASE("report pages to look at", "[.look]") {
     const char* folder = std::getenv("RUNBOOK_LOOK");
-    REQUIRE(folder);
+    if (!folder)
+        return; // asked for by the file's name, as the whole suite does
     for (const auto& [name, story] :
          {std::pair{"eventful", eventful()}, std::pair{"rolled_back", rolled_back()}})
         for (const char* format : {"html", "md", "json", "junit"})

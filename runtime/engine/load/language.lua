@@ -59,8 +59,9 @@ local function check_functions(who, t, level)
 end
 
 -- A handle: later steps read `.result`; while the file loads it has none.
+local handles = setmetatable({}, { __mode = "k" }) -- handle to item
 local function new_handle(item)
-  return setmetatable({}, {
+  local handle = setmetatable({}, {
     __metatable = false,
     __index = function(_, key)
       if host.loading() then
@@ -78,6 +79,8 @@ local function new_handle(item)
     end,
     __newindex = function() host.raise("lua", label(item.kind, item.name) .. " cannot be changed", nil, 2) end,
   })
+  handles[handle] = item
+  return handle
 end
 
 local function declare(kind, name, t, level)
@@ -119,6 +122,7 @@ end
 M.host, M.options, M.params, M.words, M.track, M.names = host, options, params, words, track, names
 M.Verdict, M.Action, M.Way = Verdict, Action, Way
 M.late_checks = {} -- functions (add, names, track): what only the whole file shows, by the file of the words it belongs to
+M.handles = handles
 M.is, M.fail, M.label, M.declare, M.two_part, M.new_handle = is, fail, label, declare, two_part, new_handle
 M.check_options, M.check_functions, M.flatten_actions = check_options, check_functions, flatten_actions
 return M

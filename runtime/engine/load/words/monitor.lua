@@ -5,12 +5,29 @@ local fail, label, is, check_options = language.fail, language.label, language.i
 local check_functions, declare, two_part, new_handle = language.check_functions, language.declare, language.two_part, language.new_handle
 local Level = {}
 
--- relative(0.5, fn): half as much again as a baseline; points(0.1, fn): that much more than it. Without fn the baseline is what
--- the sample said before the run's first step.
+-- What a path such as "web.p95" finds in the result of a step, given by its handle.
+local function in_result(handle, path)
+  return function()
+    local value = handle.result
+    for key in path:gmatch "[^.]+" do value = type(value) == "table" and value[key] or nil end
+    return value
+  end
+end
+
+-- relative(0.5, fn): half as much again as a baseline; points(0.1, fn): that much more than it. The baseline is what `fn`
+-- returns, or what stands in a step's result (relative(0.5, before, "web.p95")), else what the sample said before the first step.
 local function against(kind)
-  return function(by, fn)
+  return function(by, fn, path)
     if type(by) ~= "number" or by ~= by or by <= 0 then fail(2, ("%s: argument 1: a number above 0 expected, got %s"):format(kind, tostring(by))) end
-    if fn ~= nil and type(fn) ~= "function" then fail(2, ("%s: argument 2: a function that returns the baseline expected, got %s"):format(kind, host.type_word(fn))) end
+    if type(fn) == "table" and language.handles[fn] then
+      if type(path) ~= "string" or path == "" then
+        fail(2, ('%s: argument 3: where the baseline stands in the result expected, such as "web.p95", got %s'):format(kind, host.type_word(path)))
+      end
+      fn = in_result(fn, path)
+    end
+    if fn ~= nil and type(fn) ~= "function" then
+      fail(2, ("%s: argument 2: a function that returns the baseline, or a step's handle, expected, got %s"):format(kind, host.type_word(fn)))
+    end
     return { __class = Level, kind = kind, by = by, baseline = fn }
   end
 end

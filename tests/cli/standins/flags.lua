@@ -1,0 +1,3 @@
+-- Stand-in: feature flags.
+local anything = require "anything"
+return anything.library()

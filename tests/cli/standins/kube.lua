@@ -1,0 +1,3 @@
+-- Stand-in: Kubernetes workloads.
+local anything = require "anything"
+return anything.library { scaled = anything.toggle }

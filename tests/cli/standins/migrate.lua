@@ -1,0 +1,3 @@
+-- Stand-in: SQL migrations.
+local anything = require "anything"
+return anything.library()

@@ -1,0 +1,3 @@
+-- Stand-in: Prisma migrations.
+local anything = require "anything"
+return anything.library()

@@ -1,0 +1,3 @@
+-- Stand-in: the Render API.
+local anything = require "anything"
+return anything.library()

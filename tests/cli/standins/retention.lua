@@ -1,0 +1,3 @@
+-- Stand-in: backup retention.
+local anything = require "anything"
+return anything.library()

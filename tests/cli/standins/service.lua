@@ -1,0 +1,3 @@
+-- Stand-in: systemd units.
+local anything = require "anything"
+return anything.library()
