@@ -6,17 +6,12 @@
 #include <thread>
 
 using namespace runbook;
+using runbook::test::failure;
 using runbook::test::Play;
 using runbook::test::World;
 using Names = std::vector<std::string>;
 
 namespace {
-
-const Map& failure(const Play& play, const std::string& step) {
-    const Map* data = play.sink.data("step.failed", step);
-    REQUIRE(data);
-    return *data->find("error")->get<Map>();
-}
 
 /// A step "s" that may write, with the body `run`.
 std::string step(const std::string& run) {

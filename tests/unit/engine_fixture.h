@@ -197,4 +197,11 @@ struct Play {
     EventList sink;
 };
 
+/// The error that a step failed with.
+inline const Map& failure(const Play& play, const std::string& step) {
+    const Map* data = play.sink.data("step.failed", step);
+    REQUIRE(data);
+    return *data->find("error")->get<Map>();
+}
+
 } // namespace runbook::test

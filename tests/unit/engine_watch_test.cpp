@@ -4,19 +4,10 @@
 #include "tests/unit/engine_fixture.h"
 
 using namespace runbook;
+using runbook::test::failure;
 using runbook::test::Play;
 using runbook::test::World;
 using Names = std::vector<std::string>;
-
-namespace {
-
-const Map& failure(const Play& play, const std::string& step) {
-    const Map* data = play.sink.data("step.failed", step);
-    REQUIRE(data);
-    return *data->find("error")->get<Map>();
-}
-
-} // namespace
 
 TEST_CASE("stall: no progress ends the attempt, progress keeps it alive", "[engine][watch]") {
     Play play;
