@@ -302,7 +302,6 @@ void PostgresStore::migrate() {
 /// Which other session has kept rows of `runs` for long, in words; empty where none is seen.
 std::string PostgresStore::who_locks() noexcept {
     try {
-        Cancel cancel;
         const auto rows = db::fetch_all(
             *connection_,
             "SELECT a.pid::bigint AS pid, a.application_name::text AS application, "

@@ -152,7 +152,7 @@ std::string PlainView::words(const journal::Event& event) const {
                            open.otherwise.empty() ? "" : "otherwise " + open.otherwise},
                           0, "");
     }
-    if (const std::string words = people_words(event); !words.empty())
+    if (std::string words = people_words(event); !words.empty())
         return words;
     if (name == "gate.answered" || name == "decision.answered")
         return data.text("answer") + " by " + person(data.text("by"), data.text("via"));
@@ -178,7 +178,7 @@ std::string PlainView::words(const journal::Event& event) const {
         return goal_words(model_.goals.back());
     if (name == "monitor.breached")
         return breach_words(event);
-    if (const std::string part = part_words(event); !part.empty())
+    if (std::string part = part_words(event); !part.empty())
         return part;
     if (name == "log")
         return data.text("level", "info") + " " + data.text("text");

@@ -317,19 +317,19 @@ void TerminalView::show_note(const journal::Event& event) {
 void TerminalView::on_event(const journal::Event& event) {
     model_.apply(event);
     const std::string& name = event.event;
+    // What people did and has words of its own is a note, whatever it is about.
+    const std::string_view kind = people_words(event).empty() ? std::string_view(name) : "";
     if (name == "plan") {
         say(window_lines(model_, columns()));
         say({""});
     } else if (name.starts_with("run.")) {
         show_run(event);
-    } else if (!people_words(event).empty()) {
-        show_note(event);
-    } else if (name.starts_with("gate.") || name.starts_with("decision.")) {
+    } else if (kind.starts_with("gate.") || kind.starts_with("decision.")) {
         show_question(event);
-    } else if (name.starts_with("rollback.") || name.starts_with("undo.")) {
+    } else if (kind.starts_with("rollback.") || kind.starts_with("undo.")) {
         show_rollback(event);
-    } else if (name.starts_with("step.") || name.starts_with("checkpoint.") ||
-               name.starts_with("attempt.")) {
+    } else if (kind.starts_with("step.") || kind.starts_with("checkpoint.") ||
+               kind.starts_with("attempt.")) {
         show_step(event);
     } else {
         show_note(event);

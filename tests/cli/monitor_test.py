@@ -178,24 +178,12 @@ def test_an_ask_is_put_while_the_work_goes_on(runbook, playbook):
     (path.parent / "go").touch()  # the work ends while the question is open
     journal = runbook("show", "r1", "--output", "json").out
     assert "step.failed" not in journal
-    post(runbook, "go_on", "watch")
+    assert runbook("answer", "r1", "go-on").exit == 0
     result = run.finish(20)
     assert result.exit == 0, result
     asked = [e for e in result.events() if e["event"] == "decision.asked"]
     assert len(asked) == 1 and asked[0]["why"] == 'monitor "watch": n is 7, above 5'
     assert (path.parent / "after").exists()
-
-
-def post(runbook, verb, subject):
-    """An answer as another terminal gives it; `approve` and `reject` are for gates, decisions have their own words."""
-    import sqlite3
-    database = sqlite3.connect(runbook.journal, timeout=10)
-    columns = [row[1] for row in database.execute("pragma table_info(requests)")]
-    values = {"run": "r1", "verb": verb, "subject": subject, "by": "anna", "by_user": "anna", "micros": int(time.time() * 1e6), "data": "{}"}
-    names = [name for name in columns if name in values]
-    database.execute(f"insert into requests ({', '.join(names)}) values ({', '.join('?' for _ in names)})", [values[n] for n in names])
-    database.commit()
-    database.close()
 
 
 def test_an_ask_that_nobody_answers_does_what_the_header_says(runbook, playbook):
