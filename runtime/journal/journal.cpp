@@ -161,9 +161,12 @@ Lease StoredJournal::lease(const std::string& run, bool hold) {
 }
 
 void StoredJournal::taken_over(const std::string& run, std::int64_t fence, const Lease& by) const {
+    const std::string who = by.holder.pid != 0
+                                ? fmt::format("process {} on {}", by.holder.pid, by.holder.host)
+                                : "another process, which has ended since";
     throw Error("journal.fenced",
-                fmt::format("run {} was taken over by process {} on {} (token {}, ours is {})", run,
-                            by.holder.pid, by.holder.host, by.fence, fence),
+                fmt::format("run {} was taken over by {} (token {}, ours is {})", run, who,
+                            by.fence, fence),
                 "this process must not touch the run any more; `runbook tail " + run +
                     "` follows it");
 }

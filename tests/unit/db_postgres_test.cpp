@@ -334,6 +334,8 @@ TEST_CASE("PostgreSQL: a cancel reaches the server within a second", "[db][postg
         });
         while (!running(*pg.admin, pid))
             std::this_thread::sleep_for(std::chrono::milliseconds(10));
+        // What was seen may be what the session says before the statement: now it sleeps for sure.
+        std::this_thread::sleep_for(std::chrono::milliseconds(300));
         double took = lab::seconds([&] {
             cancel.request(Cancel::Reason::cancelled);
             work.wait();

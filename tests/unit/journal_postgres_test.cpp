@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <fmt/format.h>
+#include <future>
 #include <thread>
 
 using namespace journal_test;
@@ -341,27 +342,29 @@ TEST_CASE("journal: two holders of one token, or of two, leave one whole chain",
         for (int i = 0; i < 50; ++i)
             book.append("r1", fence, "log", "", Map{{"i", i}});
     };
-    std::thread beside([&] { append(*second); });
+    auto beside = std::async(std::launch::async, [&] { append(*second); });
     append(*first);
-    beside.join();
+    beside.get();
     CHECK(first->events("r1").size() == 100);
     CHECK_FALSE(first->audit("r1"));
 
     // Another one takes it in the middle: from then on not one entry of the old holder.
     std::atomic<int> written = 0;
-    std::string said;
-    std::thread old([&] {
-        said = failure([&] {
-            for (;; ++written)
+    auto old = std::async(std::launch::async, [&] {
+        return failure([&] {
+            for (;; ++written) {
                 first->append("r1", fence, "log", "old", {});
+                // A run does something between two events; without a gap the file's other writer
+                // starves.
+                std::this_thread::sleep_for(std::chrono::milliseconds(2));
+            }
         });
     });
     while (written < 10)
         std::this_thread::yield();
     const auto next = second->acquire("r1", 60);
     const auto mark = second->append("r1", next, "run.resumed", "new", {});
-    old.join();
-    CHECK(said.starts_with("journal.fenced: run r1 was taken over by process "));
+    CHECK(old.get().starts_with("journal.fenced: run r1 was taken over by process "));
     const auto events = second->events("r1");
     CHECK(events.size() == 101 + static_cast<std::size_t>(written));
     CHECK(events.back().seq == mark.seq);
