@@ -2,14 +2,17 @@
 
 #include "bindings/backup.h"
 #include "bindings/copy.h"
+#include "bindings/crypto.h"
 #include "bindings/db.h"
 #include "bindings/fs.h"
 #include "bindings/http.h"
 #include "bindings/json.h"
 #include "bindings/log.h"
+#include "bindings/net.h"
 #include "bindings/notify.h"
 #include "bindings/sh.h"
 #include "bindings/time.h"
+#include "bindings/tls.h"
 #include "bindings/verify.h"
 
 namespace runbook::bindings {
@@ -27,6 +30,9 @@ void register_all(vm::State& state, vm::Registry& registry) {
     register_sh(state, registry);
     register_time(state, registry);
     register_copy(state, registry);
+    register_crypto(state, registry);
+    register_net(state, registry);
+    register_tls(state, registry);
 }
 
 } // namespace runbook::bindings

@@ -780,11 +780,148 @@ function copy.state(target, other) end
 ---@return string[] names of the dropped tables
 function copy.discard(target) end
 
+---Digests, encodings and random values.
+---@class cryptolib
+crypto = {}
+
+---The SHA-256 digest of a text.
+---@param text string|secret text, or a secret
+---@return string hexadecimal digits in lower case
+function crypto.sha256(text) end
+
+---The SHA-512 digest of a text.
+---@param text string|secret text, or a secret
+---@return string hexadecimal digits in lower case
+function crypto.sha512(text) end
+
+---The digest of a file, read in blocks.
+---@param path string file
+---@param algorithm? string sha256, sha512, sha1 or md5; sha256 where it is left out
+---@return string hexadecimal digits in lower case
+function crypto.file(path, algorithm) end
+
+---The keyed digest of a text (RFC 2104), for signed requests.
+---@param key string|secret text, best a secret
+---@param text string|secret text, or a secret
+---@param algorithm? string sha256, sha512, sha1 or md5; sha256 where it is left out
+---@return string hexadecimal digits in lower case
+function crypto.hmac(key, text, algorithm) end
+
+---A text in base64 (RFC 4648). Of a secret it is a secret.
+---@param text string|secret text, or a secret
+---@return string text, or a secret
+function crypto.base64(text) end
+
+---The text that base64 stands for; both alphabets, with or without padding. Of a secret it is a secret.
+---@param text string|secret text, or a secret
+---@return string text, or a secret
+function crypto.unbase64(text) end
+
+---A text in hexadecimal digits. Of a secret it is a secret.
+---@param text string|secret text, or a secret
+---@return string text, or a secret
+function crypto.hex(text) end
+
+---The text that hexadecimal digits stand for. Of a secret it is a secret.
+---@param text string|secret text, or a secret
+---@return string text, or a secret
+function crypto.unhex(text) end
+
+---Random bytes of the system, in hexadecimal digits. A step that needs them again after a resume stores them in its result.
+---@param bytes? integer how many, 1 to 1024; 16 where it is left out
+---@return string twice as many hexadecimal digits
+function crypto.random(bytes) end
+
+---A random UUID (version 4).
+---@return string 36 characters in lower case
+function crypto.uuid() end
+
+---Whether two texts are the same, in a time that does not tell where they differ; also for secrets.
+---@param a string|secret text, or a secret
+---@param b string|secret text, or a secret
+---@return boolean true if they are
+function crypto.equal(a, b) end
+
+---Names and TCP ports, of the hosts that the playbook declares in needs.net. The hosts of its databases, its url parameters and needs.http are allowed too.
+---@class netlib
+net = {}
+
+---@class net.resolve.options
+---@field timeout? string|number 5s
+
+---The IP addresses of a host name.
+---@param host string a name, or an IP address
+---@param options? net.resolve.options how long it may take
+---@return string[] in the order in which this system would try them
+function net.resolve(host, options) end
+
+---@class net.tcp.options
+---@field timeout? string|number of one attempt; 5s
+---@field within? string|number how long to try again; without it, once
+---@field every? string|number pause between two attempts; 1s
+
+---Connects to a port and closes again; raises where nobody answers.
+---@param address string host:port; [::1]:5432 for an IPv6 address
+---@param options? net.tcp.options how long it may take
+---@return table {address, port, elapsed, attempts}: the IP address that answered
+function net.tcp(address, options) end
+
+---@class net.reachable.options
+---@field timeout? string|number of one attempt; 5s
+---@field within? string|number how long to try again; without it, once
+---@field every? string|number pause between two attempts; 1s
+
+---Whether somebody answers at a port; no answer is a result here, not an error.
+---@param address string host:port; [::1]:5432 for an IPv6 address
+---@param options? net.reachable.options how long it may take
+---@return boolean true if a connection came about
+function net.reachable(address, options) end
+
+---Certificates in files (needs.files) and of live servers (needs.net).
+---@class tlslib
+tls = {}
+
+---@class tls.check.options
+---@field ca? string file with the authorities; for a server this system's where it is left out
+---@field cert? string file with a certificate; shown to a server that asks for one
+---@field key? string file with its private key
+---@field key_password? string|secret password of that key, best a secret
+---@field host? string name or IP address that the certificate must be for; for a server that of its address where it is left out
+---@field starttls? string postgres or mysql, whose servers begin without TLS
+---@field timeout? string|number for a server; 10s
+---@field server? string host:port whose certificate is looked at
+---@field valid_for? string|number how long everything must stay valid: 30d
+
+---Raises, with everything that is wrong, unless the certificates are good: readable, in their time now and for valid_for, signed by the authorities, key and certificate belong together, the name fits.
+---@param options? tls.check.options which files, or which server, and what must hold
+---@return boolean true, so that it can be what a probe returns
+function tls.check(options) end
+
+---The certificates of a file, in its order.
+---@param path string file in PEM form
+---@return table[] {subject, issuer, names, not_before, not_after, serial, sha256, key, authority}
+function tls.read(path) end
+
+---@class tls.server.options
+---@field ca? string file with the authorities; for a server this system's where it is left out
+---@field cert? string file with a certificate; shown to a server that asks for one
+---@field key? string file with its private key
+---@field key_password? string|secret password of that key, best a secret
+---@field host? string name or IP address that the certificate must be for; for a server that of its address where it is left out
+---@field starttls? string postgres or mysql, whose servers begin without TLS
+---@field timeout? string|number for a server; 10s
+
+---What a live server presents, trusted or not.
+---@param address string host:port
+---@param options? tls.server.options who is trusted, and how the server is asked
+---@return table {version, cipher, address, trusted, problem, chain}; chain: certificates as in tls.read, the server's own first
+function tls.server(address, options) end
+
 ---@class playbook.options
 ---@field ask? table within, escalate, otherwise, role: how long a question waits, who is asked next, and what then happens
 ---@field goals? any[] targets that the report compares with what was reached
 ---@field lock? strings names that no other run of the journal may hold meanwhile; a parameter's name stands for its value
----@field needs? table what may be touched: shell, http, files
+---@field needs? table what may be touched: shell, http, files, net, redis
 ---@field params? table parameters; each is a command-line option
 ---@field roles? table role = title
 ---@field rollback? table within: time budget; ways: names

@@ -7,35 +7,53 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <openssl/rand.h>
 
 namespace runbook::digest {
 
-struct Sha256::State {
+namespace {
+
+const EVP_MD* algorithm_of(const std::string& name) {
+    for (const char* known : {"sha256", "sha512", "sha1", "md5"})
+        if (name == known)
+            if (const EVP_MD* found = EVP_get_digestbyname(known))
+                return found;
+    throw Error("usage", "digest '" + name + "' is not known", "sha256, sha512, sha1 or md5");
+}
+
+} // namespace
+
+struct Hash::State {
     EVP_MD_CTX* context = EVP_MD_CTX_new();
-    State() {
-        if (!context || EVP_DigestInit_ex(context, EVP_sha256(), nullptr) != 1)
-            throw Error("internal", "SHA-256 is not available in this OpenSSL");
+    explicit State(const EVP_MD* algorithm) {
+        if (!context || EVP_DigestInit_ex(context, algorithm, nullptr) != 1) {
+            EVP_MD_CTX_free(context);
+            throw Error("internal", "this digest is not available in this OpenSSL");
+        }
     }
     ~State() { EVP_MD_CTX_free(context); }
     State(const State&) = delete;
     State& operator=(const State&) = delete;
 };
 
-Sha256::Sha256() : state_(std::make_unique<State>()) {}
-Sha256::~Sha256() = default;
-Sha256::Sha256(Sha256&&) noexcept = default;
+Hash::Hash(const std::string& algorithm)
+    : state_(std::make_unique<State>(algorithm_of(algorithm))) {}
+Hash::~Hash() = default;
+Hash::Hash(Hash&&) noexcept = default;
 
-void Sha256::update(std::string_view data) {
+void Hash::update(std::string_view data) {
     if (EVP_DigestUpdate(state_->context, data.data(), data.size()) != 1)
-        throw Error("internal", "SHA-256 failed");
+        throw Error("internal", "the digest failed");
 }
 
-std::string Sha256::hex() {
+std::string Hash::hex() {
     std::array<unsigned char, EVP_MAX_MD_SIZE> sum{};
     unsigned size = 0;
     if (EVP_DigestFinal_ex(state_->context, sum.data(), &size) != 1)
-        throw Error("internal", "SHA-256 failed");
+        throw Error("internal", "the digest failed");
     return digest::hex({reinterpret_cast<const char*>(sum.data()), size});
 }
 
@@ -45,12 +63,46 @@ std::string sha256_hex(std::string_view data) {
     return sum.hex();
 }
 
+std::string hmac_hex(const std::string& algorithm, std::string_view key, std::string_view data) {
+    std::array<unsigned char, EVP_MAX_MD_SIZE> sum{};
+    unsigned size = 0;
+    if (!HMAC(algorithm_of(algorithm), key.data(), static_cast<int>(key.size()),
+              reinterpret_cast<const unsigned char*>(data.data()), data.size(), sum.data(), &size))
+        throw Error("internal", "the HMAC failed");
+    return digest::hex({reinterpret_cast<const char*>(sum.data()), size});
+}
+
+std::string random(std::size_t count) {
+    std::string bytes(count, '\0');
+    if (RAND_bytes(reinterpret_cast<unsigned char*>(bytes.data()), static_cast<int>(count)) != 1)
+        throw Error("internal", "the system's random source failed");
+    return bytes;
+}
+
+std::string uuid() {
+    std::string bytes = random(16);
+    bytes[6] = static_cast<char>((bytes[6] & 0x0f) | 0x40);
+    bytes[8] = static_cast<char>((bytes[8] & 0x3f) | 0x80);
+    std::string text = hex(bytes);
+    for (std::size_t at : {20, 16, 12, 8})
+        text.insert(at, 1, '-');
+    return text;
+}
+
+bool equal(std::string_view a, std::string_view b) {
+    return a.size() == b.size() && CRYPTO_memcmp(a.data(), b.data(), a.size()) == 0;
+}
+
 std::string sha256_file(const std::string& path, Cancel* cancel) {
+    return file_hex(path, "sha256", cancel);
+}
+
+std::string file_hex(const std::string& path, const std::string& algorithm, Cancel* cancel) {
     std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rbe"),
                                                          &std::fclose);
     if (!file)
         throw Error("fs", "cannot read " + path + ": " + std::strerror(errno));
-    Sha256 sum;
+    Hash sum(algorithm);
     std::string block(std::size_t{1} << 18, '\0');
     for (;;) {
         if (cancel)

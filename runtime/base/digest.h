@@ -9,12 +9,13 @@
 
 namespace runbook::digest {
 
-/// Incremental SHA-256.
-class Sha256 {
+/// Incremental digest.
+class Hash {
   public:
-    Sha256();
-    ~Sha256();
-    Sha256(Sha256&&) noexcept;
+    /// "sha256", "sha512", "sha1" or "md5"; throws Error{`usage`} for another.
+    explicit Hash(const std::string& algorithm);
+    ~Hash();
+    Hash(Hash&&) noexcept;
     void update(std::string_view data);
     /// Lower-case hex; the object is spent.
     std::string hex();
@@ -24,9 +25,24 @@ class Sha256 {
     std::unique_ptr<State> state_;
 };
 
+class Sha256 : public Hash {
+  public:
+    Sha256() : Hash("sha256") {}
+};
+
 std::string sha256_hex(std::string_view data);
 /// Reads the file in blocks; throws Error{`fs`}.
+std::string file_hex(const std::string& path, const std::string& algorithm,
+                     Cancel* cancel = nullptr);
 std::string sha256_file(const std::string& path, Cancel* cancel = nullptr);
+/// RFC 2104, lower-case hex.
+std::string hmac_hex(const std::string& algorithm, std::string_view key, std::string_view data);
+/// So many bytes from the system's random source.
+std::string random(std::size_t count);
+/// RFC 9562, version 4: "f81d4fae-7dec-41d0-a765-00a0c91e6bf6".
+std::string uuid();
+/// Takes as long whatever the texts hold; only their lengths show.
+bool equal(std::string_view a, std::string_view b);
 std::string hex(std::string_view data);
 std::string unhex(std::string_view text);
 std::string base64(std::string_view data);

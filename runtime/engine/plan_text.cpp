@@ -88,14 +88,21 @@ std::string item_text(const Map& item) {
     return line.substr(0, line.find_last_not_of(' ') + 1) + "\n";
 }
 
+/// Few playbooks use the others.
+bool always_told(std::string_view kind) {
+    return kind == "shell" || kind == "http" || kind == "files";
+}
+
 std::string reach_text(const Map& plan) {
     const Value* value = plan.find("reach");
     const Map* reach = value ? value->get<Map>() : nullptr;
     if (!reach)
         return {};
     std::string out = "\nmay touch:\n";
-    for (const char* kind : {"shell", "http", "files"}) {
+    for (const char* kind : {"shell", "http", "files", "net", "redis"}) {
         const auto entries = texts_at(*reach, kind);
+        if (entries.empty() && !always_told(kind))
+            continue;
         std::string line = entries.empty() ? "nothing" : text::join(entries, ", ");
         out += fmt::format("  {:<6} ", kind) +
                wrapped(line, "         ").substr(9); // the first line stands beside the kind
@@ -179,8 +186,10 @@ std::string as_markdown(const Map& plan) {
     out += "\n## May touch\n\n";
     if (const Value* value = plan.find("reach"))
         if (const Map* reach = value->get<Map>())
-            for (const char* kind : {"shell", "http", "files"}) {
+            for (const char* kind : {"shell", "http", "files", "net", "redis"}) {
                 const auto entries = texts_at(*reach, kind);
+                if (entries.empty() && !always_told(kind))
+                    continue;
                 out += fmt::format("- {}: {}\n", kind,
                                    entries.empty() ? "nothing" : cell(text::join(entries, ", ")));
             }

@@ -322,6 +322,8 @@ void Session::load(bool complete_parameters) {
         host().allowed.shell = texts(*map, "shell");
         host().allowed.http = texts(*map, "http");
         host().allowed.files = texts(*map, "files");
+        host().allowed.net = texts(*map, "net");
+        host().allowed.redis = texts(*map, "redis");
         host().allowed.declared_at = map->text("declared_at");
     }
 }

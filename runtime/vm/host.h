@@ -33,6 +33,8 @@ struct Permissions {
         shell; ///< patterns of words: "sudo -n systemctl * app", "kubectl" (then any arguments)
     std::vector<std::string> http;  ///< host names, "*.example.com", "host:port"
     std::vector<std::string> files; ///< folders (ending in /) and files
+    std::vector<std::string> net;   ///< as http, for look-ups, TCP and TLS
+    std::vector<std::string> redis; ///< as http, for Redis servers
     std::string declared_at;        ///< "playbooks/x.lua:8"
     std::string step;               ///< `step "clean"`, for the refusal
 
@@ -41,6 +43,9 @@ struct Permissions {
     void check_shell(const std::vector<std::string>& argv) const;
     void check_http(std::string_view url) const;
     void check_file(std::string_view path) const;
+    /// `address` is a host or host:port; what `http` allows is allowed too.
+    void check_net(std::string_view address) const;
+    void check_redis(std::string_view url) const;
 };
 
 class Host {

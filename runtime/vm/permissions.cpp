@@ -67,6 +67,16 @@ std::string host_and_port(std::string_view url) {
     return std::string(rest);
 }
 
+bool reaches(const std::vector<std::string>& allowed, const std::string& wanted) {
+    const std::string host = wanted.substr(0, wanted.rfind(':'));
+    for (const std::string& entry : allowed) {
+        const std::string pattern = host_and_port(entry);
+        if (glob(pattern, wanted) || glob(pattern, host))
+            return true;
+    }
+    return false;
+}
+
 } // namespace
 
 void Permissions::check_shell(const std::vector<std::string>& argv) const {
@@ -82,13 +92,24 @@ void Permissions::check_http(std::string_view url) const {
     if (everything)
         return;
     const std::string wanted = host_and_port(url);
-    const std::string host = wanted.substr(0, wanted.rfind(':'));
-    for (const std::string& entry : http) {
-        const std::string pattern = host_and_port(entry);
-        if (glob(pattern, wanted) || glob(pattern, host))
-            return;
-    }
-    refuse(*this, "reach", wanted, "http", http);
+    if (!reaches(http, wanted))
+        refuse(*this, "reach", wanted, "http", http);
+}
+
+void Permissions::check_net(std::string_view address) const {
+    if (everything)
+        return;
+    const std::string wanted = host_and_port(address);
+    if (!reaches(net, wanted) && !reaches(http, wanted))
+        refuse(*this, "reach", wanted, "net", net);
+}
+
+void Permissions::check_redis(std::string_view url) const {
+    if (everything)
+        return;
+    const std::string wanted = host_and_port(url);
+    if (!reaches(redis, wanted))
+        refuse(*this, "reach", wanted, "redis", redis);
 }
 
 void Permissions::check_file(std::string_view path) const {

@@ -17,7 +17,6 @@ MISSING = {
     "db.write_fence": 'local db = setmetatable({ write_fence = require("anything").toggle }, { __index = db }) ',
     "schema.complete": 'local schema = setmetatable({ complete = function() end }, { __index = schema }) ',
     "http.probe(": 'local http = setmetatable({ probe = function() return function() end end }, { __index = http }) ',
-    "tls.check": 'local tls = {} ',
 }
 
 pytestmark = pytest.mark.skipif(not EXAMPLES.is_dir(), reason="the examples lie beside the project, and are not there")

@@ -68,7 +68,12 @@ function program.permissions()
   for name, parameter in pairs(header.t.params or {}) do
     if parameter[1] == "url" and type(header.values[name]) == "string" then http[#http + 1] = header.values[name] end
   end
-  return { shell = list(needs.shell), http = http, files = list(needs.files, "path"), declared_at = ("%s:%d"):format(header.file, header.line) }
+  local net = list(needs.net, "url")
+  for name, parameter in pairs(header.t.params or {}) do
+    local at = parameter[1] == "database" and header.values[name]
+    if type(at) == "userdata" and at.host ~= "" then net[#net + 1] = ("%s:%s"):format(at.host, at.port) end
+  end
+  return { net = net, redis = list(needs.redis, "url"), shell = list(needs.shell), http = http, files = list(needs.files, "path"), declared_at = ("%s:%d"):format(header.file, header.line) }
 end
 
 -- Undefined names anywhere in the chunk, also in functions that have not run.

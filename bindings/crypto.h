@@ -1,0 +1,13 @@
+// `crypto`: declared in crypto.cpp. Loop thread.
+#pragma once
+
+namespace runbook::vm {
+class State;
+class Registry;
+} // namespace runbook::vm
+
+namespace runbook::bindings {
+
+void register_crypto(vm::State& state, vm::Registry& registry);
+
+} // namespace runbook::bindings

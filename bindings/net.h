@@ -1,0 +1,13 @@
+// `net`: declared in net.cpp. Loop thread.
+#pragma once
+
+namespace runbook::vm {
+class State;
+class Registry;
+} // namespace runbook::vm
+
+namespace runbook::bindings {
+
+void register_net(vm::State& state, vm::Registry& registry);
+
+} // namespace runbook::bindings

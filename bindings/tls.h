@@ -1,0 +1,13 @@
+// `tls`: declared in tls.cpp. Loop thread.
+#pragma once
+
+namespace runbook::vm {
+class State;
+class Registry;
+} // namespace runbook::vm
+
+namespace runbook::bindings {
+
+void register_tls(vm::State& state, vm::Registry& registry);
+
+} // namespace runbook::bindings
