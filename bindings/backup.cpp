@@ -5,6 +5,7 @@
 #include "runtime/backup/backup.h"
 #include "runtime/base/text.h"
 #include "runtime/base/time.h"
+#include "runtime/db/written/written.h"
 
 namespace runbook::bindings {
 namespace {
@@ -104,6 +105,18 @@ Value to_value(const backup::Backup& backup) {
     return map;
 }
 
+/// The moment for db.written_since, where the server can tell one.
+std::optional<Map> mark_of(const db::Url& url, Cancel& cancel) {
+    try {
+        auto session = db::connect(url, {}, cancel);
+        return db::take_mark(*session, false, cancel);
+    } catch (const Error& error) {
+        if (error.kind() != "db.unsupported" && error.kind() != "db.permission")
+            throw;
+        return std::nullopt;
+    }
+}
+
 /// The file of a backup: its path, or what backup.create returned.
 std::string file_of(const Value& value, const char* function) {
     if (const auto* path = value.get<std::string>())
@@ -150,9 +163,10 @@ void register_create(bind::Area& area) {
                        "own snapshot.")
         .param("source", "the database")
         .param("options", "where to, and with which tool")
-        .returns("table", "{file, files, bytes, sha256, engine, server_version, tool, source, "
-                          "tables, rows, counts, "
-                          "started, seconds, verified = \"read\"}")
+        .returns("table",
+                 "{file, files, bytes, sha256, engine, server_version, tool, source, "
+                 "tables, rows, counts, "
+                 "started, seconds, mark, verified = \"read\"}: mark is for db.written_since")
         .raises({"backup.tool", "backup.unverified", "db.connection", "db.auth", "db.permission",
                  "permission", "fs", "usage", "cancelled", "timeout"})
         .writes()
@@ -169,7 +183,13 @@ void register_create(bind::Area& area) {
             options.tool = given.tool;
             options.progress = call.progress();
             return {[source, options](Cancel& cancel) {
-                return to_value(backup::create(source->url(), options, cancel));
+                // From before the dump's snapshot: what db.written_since tells is at least what is
+                // not in the dump.
+                const std::optional<Map> mark = mark_of(source->url(), cancel);
+                Value made = to_value(backup::create(source->url(), options, cancel));
+                if (mark)
+                    made.get<Map>()->set("mark", *mark);
+                return made;
             }};
         });
     area.def("latest", "The newest backup of a database that is whole.")

@@ -51,6 +51,7 @@ void register_db(vm::State& state, vm::Registry& registry) {
     register_db_query(area, state, registry);
     register_db_rows(area, state, registry);
     register_db_facts(area, state);
+    register_db_fence(area, state);
     area.type<db::Handle>(
             "A database: its address, and a session that opens with the first statement.")
         .field("engine", "string",

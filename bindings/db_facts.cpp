@@ -66,20 +66,22 @@ std::vector<std::string> tables_of(db::Connection& connection, Cancel& cancel) {
             connection,
             "select c.relname::text from pg_catalog.pg_class c join pg_catalog.pg_namespace n on "
             "n.oid = c.relnamespace where c.relkind in ('r', 'p') and not c.relispartition and "
-            "n.nspname = current_schema() order by c.relname collate \"C\"",
+            "c.relname !~ '^_runbook_' and n.nspname = current_schema() order by c.relname collate "
+            "\"C\"",
             {}, cancel);
     case Flavour::mysql:
     case Flavour::mariadb:
         return first_column(
             connection,
             "select convert(table_name using utf8mb4) from information_schema.tables where "
-            "table_schema = database() and table_type = 'BASE TABLE' order by table_name",
+            "table_schema = database() and table_type = 'BASE TABLE' and table_name not like "
+            "'\\_runbook\\_%' order by table_name",
             {}, cancel);
     case Flavour::sqlite:
         return first_column(connection,
                             "select name from sqlite_schema where type = 'table' and name not like "
-                            "'sqlite\\_%' escape "
-                            "'\\' order by name",
+                            "'sqlite\\_%' escape '\\' and name not like '\\_runbook\\_%' "
+                            "escape '\\' order by name",
                             {}, cancel);
     }
     return {};
@@ -348,7 +350,10 @@ end
     area.def("tables",
              "The names of the tables of the database (PostgreSQL: of the current schema), sorted.")
         .param("connection", "a connection")
-        .returns("string[]", "base tables; views and partitions of other tables are left out")
+        .returns(
+            "string[]",
+            "base tables; views, partitions of other tables and the program's own (_runbook_…) are "
+            "left out")
         .raises(kinds)
         .reads()
         .example("local c = db.connect('sqlite::memory:', { access = 'write' })\ndb.execute(c, "

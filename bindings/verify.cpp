@@ -4,6 +4,7 @@
 
 #include "bindings/core/declare.h"
 #include "bindings/db.h"
+#include "bindings/db_fence.h"
 #include "bindings/value_types.h"
 #include "runtime/transfer/verify/verify.h"
 
@@ -21,6 +22,7 @@ struct VerifyOptions {
     int recheck = 3;
     bind::Duration recheck_delay{0.25};
     bool values = true;
+    FenceRef fence;
 };
 
 verify::Options native_options(const VerifyOptions& from) {
@@ -46,9 +48,10 @@ verify::Options native_options(const VerifyOptions& from) {
 }
 
 bind::Job<Map> verify_job(bind::Call& call, const HandlePtr& source, const HandlePtr& target,
-                          verify::Options options) {
+                          verify::Options options, const FenceRef& fence) {
     bind::Job<Map> job;
     job.work = [from = source->url(), to = target->url(), options = std::move(options),
+                fence = fence.handle, fenced = fence_options(fence.options),
                 progress = call.progress()](Cancel& cancel) {
         const verify::Result result = verify::verify_database(from, to, options, progress, cancel);
         Map out = verify::to_map(result);
@@ -56,6 +59,13 @@ bind::Job<Map> verify_job(bind::Call& call, const HandlePtr& source, const Handl
         for (const verify::TableResult& table : result.tables)
             seen.set(table.table, true);
         out.set("tables_seen", std::move(seen));
+        if (fence) {
+            auto session = db::connect(fence->url(), {}, cancel);
+            const Map held = db::fence_held(*session, fenced, cancel);
+            out.set("fence_held", held.boolean("held"));
+            if (!held.boolean("held"))
+                out.set("fence_why", held.text("why"));
+        }
         return out;
     };
     return job;
@@ -81,7 +91,9 @@ constexpr const char* result_doc =
     "omitted_columns, only_in_target, match_ratio, passed, seconds}: coverage is 1 only if every "
     "row of every table was "
     "compared; unchecked lists {table, reason}; samples lists {table, key, kind, columns, text}; "
-    "tables_seen:includes(names) asks for tables by name";
+    "tables_seen:includes(names) asks for tables by name; fence_held (and fence_why) with the "
+    "option "
+    "fence";
 constexpr const char* source_doc = "a connection; the side that is believed";
 constexpr const char* target_doc = "a connection; the side that is judged";
 constexpr const char* example =
@@ -121,7 +133,10 @@ struct Describe<VerifyOptions> {
             field("recheck_delay", &O::recheck_delay,
                   "before the first re-check, three times as long before each further one (default "
                   "250ms)"),
-            field("values", &O::values, "false: name differing columns without their values")};
+            field("values", &O::values, "false: name differing columns without their values"),
+            field("fence", &O::fence,
+                  "what db.write_fence returned: fence_held says whether anything was written "
+                  "since it was closed, until the comparison had ended")};
         return all;
     }
 };
@@ -150,7 +165,7 @@ void register_verify(vm::State& state, vm::Registry& registry) {
                  "local changed = verify.database(source, target, { recheck = 0 })\n"
                  "assert(changed.samples[1].text == \"t 7: changed: v: source 'a', target 'b'\")")
         .native([](bind::Call& call, HandlePtr source, HandlePtr target, VerifyOptions options) {
-            return verify_job(call, source, target, native_options(options));
+            return verify_job(call, source, target, native_options(options), options.fence);
         });
     area.def("table", "Compares one table row by row.")
         .param("source", source_doc)
@@ -165,7 +180,7 @@ void register_verify(vm::State& state, vm::Registry& registry) {
                    VerifyOptions options) {
             verify::Options native = native_options(options);
             native.tables = {std::move(name)};
-            return verify_job(call, source, target, std::move(native));
+            return verify_job(call, source, target, std::move(native), options.fence);
         });
     area.def("counts", "Compares numbers of rows only; coverage stays 0, so it never stands for a "
                        "verification.")
@@ -181,7 +196,7 @@ void register_verify(vm::State& state, vm::Registry& registry) {
         .native([](bind::Call& call, HandlePtr source, HandlePtr target, VerifyOptions options) {
             verify::Options native = native_options(options);
             native.mode = verify::Mode::counts;
-            return verify_job(call, source, target, std::move(native));
+            return verify_job(call, source, target, std::move(native), options.fence);
         });
 }
 

@@ -38,11 +38,7 @@ local maintenance = toggle {
   off   = function() fs.remove(page); http.expect(p.app, { status = { 200, 302 }, within = "60s" }) end,
   state = function() return fs.exists(page) and "on" or "off" end,
 }
-local fence = toggle {                                                   -- jobs and crons too; reading stays possible
-  on    = function() db.execute(p.fence, "revoke insert, update, delete on all tables in schema public from reline_app") end,
-  off   = function() db.execute(p.fence, "grant insert, update, delete on all tables in schema public to reline_app") end,
-  state = function() return db.value(p.fence, "select has_table_privilege('reline_app', 'feedbacks', 'insert')") and "off" or "on" end,
-}
+local fence = db.write_fence(p.fence, { role = "reline_app" })            -- jobs and crons too; reading stays possible
 local unit = p.app_dir .. "bin/app"
 local running = toggle {                                                 -- stop and start are steps of their own, so that
   on    = function() sh.run { unit, "start" } end,                       -- the way back comes out right: stop, settings, start
@@ -100,9 +96,10 @@ step "copy" { owner = "dba", takes = "5m", says = "{result.tables} tables, {resu
   undo    = keep "the MySQL schema stays for the inquiry",
 }
 checkpoint "data verified" { owner = "dba", takes = "3m", says = "Verified: {result.rows} rows, {result.mismatches} differences.",
-  run  = function() return verify.database(p.source, p.target, { mode = "full" }) end,
+  run  = function() return verify.database(p.source, p.target, { mode = "full", fence = fence }) end,
   pass = function(v)
     return v.coverage == 1 and v.mismatches == 0 and v.unsettled == 0 and #v.unchecked == 0 and v.tables_seen:includes(tables)
+       and v.fence_held                                                 -- nobody wrote meanwhile
   end,
   fail = { otherwise = rollback "PostgreSQL and MySQL differ" },         -- 0 to 0.1 % has no other rule: nothing may differ
 }

@@ -122,7 +122,7 @@ function db.version(of) end
 
 ---The names of the tables of the database (PostgreSQL: of the current schema), sorted.
 ---@param connection connection a connection
----@return string[] base tables; views and partitions of other tables are left out
+---@return string[] base tables; views, partitions of other tables and the program's own (_runbook_…) are left out
 function db.tables(connection) end
 
 ---The exact number of rows of each table, all of one moment.
@@ -148,6 +148,75 @@ function db.tls(connection) end
 ---@return table[] {id, user, seconds, state, sql}, the longest first
 function db.running(connection, longer_than) end
 
+---@class db.mark.options
+---@field counted? boolean false: tables are not counted, and rows deleted from PostgreSQL are not seen (default true)
+
+---This moment of a database, for db.written_since.
+---@param connection connection a connection
+---@param options? db.mark.options how much is kept
+---@return table plain data that a step may return
+function db.mark(connection, options) end
+
+---How many rows were written to a database since a moment, by anybody: what a rollback from here would lose.
+---@param connection connection a connection to the same database
+---@param mark table from db.mark, or a result of backup.create
+---@return table {rows, tables = {name = {written, deleted}}, nothing}: at least so many rows; nothing is true only where it is certain
+function db.written_since(connection, mark) end
+
+---@class db.fence_on.options
+---@field role? string[] keeps out these roles or users only (default: everybody but the connection's own)
+---@field except? string[] roles or users that may go on writing
+---@field within? string|number how long open transactions of writers may take to end (default 30s)
+---@field counted? boolean false: tables are not counted, and the proof does not see rows deleted from PostgreSQL (default true)
+
+---Closes a write fence; db.write_fence makes a step of it.
+---@param connection connection a connection with access admin, as a role or user of its own, which owns the tables or may grant on them
+---@param options? db.fence_on.options whom it keeps out
+---@return table {fenced, tables, ended}: names, number of tables, sessions ended
+function db.fence_on(connection, options) end
+
+---@class db.fence_off.options
+---@field role? string[] keeps out these roles or users only (default: everybody but the connection's own)
+---@field except? string[] roles or users that may go on writing
+---@field within? string|number how long open transactions of writers may take to end (default 30s)
+---@field counted? boolean false: tables are not counted, and the proof does not see rows deleted from PostgreSQL (default true)
+
+---Opens a write fence: gives back exactly what was taken.
+---@param connection connection a connection with access admin, as a role or user of its own, which owns the tables or may grant on them
+---@param options? db.fence_off.options as given to db.fence_on
+---@return table {given_back, gone}: grants restored; tables and roles that are gone
+function db.fence_off(connection, options) end
+
+---@class db.fence_state.options
+---@field role? string[] keeps out these roles or users only (default: everybody but the connection's own)
+---@field except? string[] roles or users that may go on writing
+---@field within? string|number how long open transactions of writers may take to end (default 30s)
+---@field counted? boolean false: tables are not counted, and the proof does not see rows deleted from PostgreSQL (default true)
+
+---Whether a write fence stands.
+---@param connection connection a connection with access admin, as a role or user of its own, which owns the tables or may grant on them
+---@param options? db.fence_state.options as given to db.fence_on
+---@return string "on", "off", or "between" where it was interrupted
+function db.fence_state(connection, options) end
+
+---@class db.fence_held.options
+---@field role? string[] keeps out these roles or users only (default: everybody but the connection's own)
+---@field except? string[] roles or users that may go on writing
+---@field within? string|number how long open transactions of writers may take to end (default 30s)
+---@field counted? boolean false: tables are not counted, and the proof does not see rows deleted from PostgreSQL (default true)
+
+---The proof that nothing was written since a fence was closed.
+---@param connection connection a connection with access admin, as a role or user of its own, which owns the tables or may grant on them
+---@param options? db.fence_held.options as given to db.fence_on
+---@return table {held, why, rows, tables, since}: held is true only where the fence stands, nobody whom it keeps out may write, and nothing was written
+function db.fence_held(connection, options) end
+
+---A toggle that keeps other people's writers out of a database, reading goes on, and proves that nothing was written while it was on.
+---@param connection connection a connection with access admin, as a role or user of its own, which owns the tables or may grant on them
+---@param options? table {role, except, within, counted}: see db.fence_on
+---@return table {on, off, state, held}: on and off are actions for steps; held() is the proof, as from db.fence_held
+function db.write_fence(connection, options) end
+
 ---Backups that are proven: dumped by the engine's own tool, read back, restored to be sure.
 ---@class backuplib
 backup = {}
@@ -160,7 +229,7 @@ backup = {}
 ---Dumps a database, reads the dump back, and counts its rows in the dump's own snapshot.
 ---@param source connection the database
 ---@param options? backup.create.options where to, and with which tool
----@return table {file, files, bytes, sha256, engine, server_version, tool, source, tables, rows, counts, started, seconds, verified = "read"}
+---@return table {file, files, bytes, sha256, engine, server_version, tool, source, tables, rows, counts, started, seconds, mark, verified = "read"}: mark is for db.written_since
 function backup.create(source, options) end
 
 ---@class backup.latest.options
@@ -220,12 +289,13 @@ verify = {}
 ---@field recheck? integer how often differing rows are read again (default 3)
 ---@field recheck_delay? string|number before the first re-check, three times as long before each further one (default 250ms)
 ---@field values? boolean false: name differing columns without their values
+---@field fence? fence what db.write_fence returned: fence_held says whether anything was written since it was closed, until the comparison had ended
 
 ---Compares two databases table by table, row by row.
 ---@param source connection a connection; the side that is believed
 ---@param target connection a connection; the side that is judged
 ---@param options? verify.database.options what to compare, and how
----@return table {coverage, mismatches, missing, extra, changed, unsettled, unchecked, rows, tables, samples, tables_seen, omitted_columns, only_in_target, match_ratio, passed, seconds}: coverage is 1 only if every row of every table was compared; unchecked lists {table, reason}; samples lists {table, key, kind, columns, text}; tables_seen:includes(names) asks for tables by name
+---@return table {coverage, mismatches, missing, extra, changed, unsettled, unchecked, rows, tables, samples, tables_seen, omitted_columns, only_in_target, match_ratio, passed, seconds}: coverage is 1 only if every row of every table was compared; unchecked lists {table, reason}; samples lists {table, key, kind, columns, text}; tables_seen:includes(names) asks for tables by name; fence_held (and fence_why) with the option fence
 function verify.database(source, target, options) end
 
 ---@class verify.table.options
@@ -242,6 +312,7 @@ function verify.database(source, target, options) end
 ---@field recheck? integer how often differing rows are read again (default 3)
 ---@field recheck_delay? string|number before the first re-check, three times as long before each further one (default 250ms)
 ---@field values? boolean false: name differing columns without their values
+---@field fence? fence what db.write_fence returned: fence_held says whether anything was written since it was closed, until the comparison had ended
 
 ---Compares one table row by row.
 ---@param source connection a connection; the side that is believed
@@ -265,6 +336,7 @@ function verify.table(source, target, name, options) end
 ---@field recheck? integer how often differing rows are read again (default 3)
 ---@field recheck_delay? string|number before the first re-check, three times as long before each further one (default 250ms)
 ---@field values? boolean false: name differing columns without their values
+---@field fence? fence what db.write_fence returned: fence_held says whether anything was written since it was closed, until the comparison had ended
 
 ---Compares numbers of rows only; coverage stays 0, so it never stands for a verification.
 ---@param source connection a connection; the side that is believed

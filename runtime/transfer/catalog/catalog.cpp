@@ -54,6 +54,8 @@ const Table* Database::table(std::string_view schema, std::string_view name) con
 }
 
 bool Filter::takes(std::string_view table) const {
+    if (table.starts_with("_runbook_")) // the program's own, about this database alone
+        return false;
     auto hit = [&](const std::string& pattern) { return matches(pattern, table); };
     return (include.empty() || std::any_of(include.begin(), include.end(), hit)) &&
            std::none_of(exclude.begin(), exclude.end(), hit);

@@ -231,6 +231,9 @@ Inventory read_inventory(db::Connection& connection, const std::string& schema) 
         read_sqlite(connection, inventory);
         break;
     }
+    // The program's own tables are about one database alone.
+    std::erase_if(inventory.tables,
+                  [](const InventoryTable& table) { return table.name.starts_with("_runbook_"); });
     for (InventoryTable& table : inventory.tables)
         for (InventoryColumn& column : table.columns)
             column.quoted = connection.quote_name(column.name);
