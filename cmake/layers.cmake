@@ -19,8 +19,8 @@ function(runbook_layer name folder)
   endif()
 endfunction()
 
-# runbook_embed(target folders…): every .lua file below the folders becomes a C array in the target,
-# found at run time through runbook::embedded() (runtime/vm/embedded.h).
+# runbook_embed(target folders…): every .lua file below the folders becomes part of the target, as text and as bytecode, found
+# at run time through runtime/vm/embedded.h. A build for another machine, which cannot run what it builds, has the text only.
 function(runbook_embed target)
   set(files)
   foreach(folder ${ARGN})
@@ -36,9 +36,15 @@ function(runbook_embed target)
   foreach(file ${files})
     list(APPEND inputs ${CMAKE_SOURCE_DIR}/${file})
   endforeach()
-  string(REPLACE ";" "," joined "${files}")
-  add_custom_command(OUTPUT ${output}
-    COMMAND ${CMAKE_COMMAND} -DROOT=${CMAKE_SOURCE_DIR} -DFILES=${joined} -DOUTPUT=${output} -P ${CMAKE_SOURCE_DIR}/cmake/embed.cmake
-    DEPENDS ${inputs} ${CMAKE_SOURCE_DIR}/cmake/embed.cmake VERBATIM)
+  if(CMAKE_CROSSCOMPILING AND NOT CMAKE_CROSSCOMPILING_EMULATOR)
+    string(REPLACE ";" "," joined "${files}")
+    set(command ${CMAKE_COMMAND} -DROOT=${CMAKE_SOURCE_DIR} -DFILES=${joined} -DOUTPUT=${output} -P ${CMAKE_SOURCE_DIR}/cmake/embed.cmake)
+    list(APPEND inputs ${CMAKE_SOURCE_DIR}/cmake/embed.cmake)
+  else()
+    add_executable(embed ${CMAKE_SOURCE_DIR}/cmake/embed.cpp)
+    target_link_libraries(embed PRIVATE PkgConfig::LUAJIT)
+    set(command embed ${CMAKE_SOURCE_DIR} ${output} ${files})
+  endif()
+  add_custom_command(OUTPUT ${output} COMMAND ${command} DEPENDS ${inputs} VERBATIM)
   target_sources(${target} PRIVATE ${output})
 endfunction()

@@ -268,15 +268,12 @@ int host_emit(lua_State* L) {
 
 /// chunk(path): a Lua file of the host's own, as a function.
 int host_chunk(lua_State* L) {
-    std::size_t size = 0;
-    const char* path = lua_tolstring(L, 1, &size);
-    bool loaded = false;
-    if (const auto text = embedded_text({path, size}))
-        loaded = luaL_loadbuffer(L, text->data(), text->size(),
-                                 fmt::format("=[{}]", std::string_view(path, size)).c_str()) == 0;
-    else
-        lua_pushfstring(L, "%s is not part of this binary", path);
-    return loaded ? 1 : lua_error(L);
+    return guarded(L, [L] {
+        const std::string path = text_at(L, 1);
+        if (!load_embedded(L, path))
+            throw Error("internal", path + " is not part of this binary");
+        return 1;
+    });
 }
 
 int host_seed(lua_State* L) {

@@ -113,10 +113,7 @@ int require_module(lua_State* L) {
                     std::string text = is_pinned ? pinned->second : Session::read_file(beside);
                     vm::load_playbook_text(L, text, beside, -1);
                     session->modules.emplace_back(beside, std::move(text));
-                } else if (auto text = embedded_text("stdlib/" + path + ".lua")) {
-                    const std::string chunk = fmt::format("=[stdlib/{}.lua]", path);
-                    if (luaL_loadbufferx(L, text->data(), text->size(), chunk.c_str(), "t") != 0)
-                        throw Error("internal", lua_tostring(L, -1));
+                } else if (load_embedded(L, "stdlib/" + path + ".lua")) {
                     lua_pushvalue(L, -2);
                     lua_setfenv(L, -2);
                 } else {

@@ -69,13 +69,9 @@ State::~State() {
 }
 
 void State::load_host_file(std::string_view path, int arguments) {
-    const auto text = embedded_text(path);
-    if (!text)
-        throw Error("internal", fmt::format("{} is not part of this binary", path));
-    const std::string chunk = fmt::format("=[{}]", path);
     const int base = lua_gettop(L_) - arguments;
-    if (luaL_loadbuffer(L_, text->data(), text->size(), chunk.c_str()) != 0)
-        throw Error("internal", lua_tostring(L_, -1));
+    if (!load_embedded(L_, path))
+        throw Error("internal", fmt::format("{} is not part of this binary", path));
     lua_insert(L_, base + 1);
     lua_pushcfunction(L_, error_handler);
     lua_insert(L_, base + 1);
