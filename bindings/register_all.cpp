@@ -11,6 +11,7 @@
 #include "bindings/net.h"
 #include "bindings/notify.h"
 #include "bindings/sh.h"
+#include "bindings/ssh.h"
 #include "bindings/time.h"
 #include "bindings/tls.h"
 #include "bindings/verify.h"
@@ -28,6 +29,7 @@ void register_all(vm::State& state, vm::Registry& registry) {
     register_log(state, registry);
     register_notify(state, registry);
     register_sh(state, registry);
+    register_ssh(state, registry);
     register_time(state, registry);
     register_copy(state, registry);
     register_crypto(state, registry);

@@ -93,19 +93,35 @@ bool always_told(std::string_view kind) {
     return kind == "shell" || kind == "http" || kind == "files";
 }
 
+/// What a permission to run commands means for the others: said where it is granted.
+std::string outside(const Map& reach, std::string_view kind) {
+    if (texts_at(reach, std::string(kind).c_str()).empty())
+        return {};
+    const Value* confine = reach.find("confine");
+    if (kind == "ssh")
+        return "commands there can do whatever their user may";
+    if (kind != "shell")
+        return {};
+    return confine && *confine->get<bool>()
+               ? "the kernel confines these commands to the files below; http does not bind them"
+               : "these commands can do whatever their user may: http and files do not bind them";
+}
+
 std::string reach_text(const Map& plan) {
     const Value* value = plan.find("reach");
     const Map* reach = value ? value->get<Map>() : nullptr;
     if (!reach)
         return {};
     std::string out = "\nmay touch:\n";
-    for (const char* kind : {"shell", "http", "files", "net", "redis"}) {
+    for (const char* kind : {"shell", "ssh", "http", "files", "net", "redis"}) {
         const auto entries = texts_at(*reach, kind);
         if (entries.empty() && !always_told(kind))
             continue;
         std::string line = entries.empty() ? "nothing" : text::join(entries, ", ");
         out += fmt::format("  {:<6} ", kind) +
                wrapped(line, "         ").substr(9); // the first line stands beside the kind
+        if (const std::string note = outside(*reach, kind); !note.empty())
+            out += wrapped(note, "         ");
     }
     for (const Value& entry : list_at(plan, "parameters"))
         if (const Map& parameter = *entry.get<Map>(); parameter.text("type") == "database")
@@ -186,12 +202,14 @@ std::string as_markdown(const Map& plan) {
     out += "\n## May touch\n\n";
     if (const Value* value = plan.find("reach"))
         if (const Map* reach = value->get<Map>())
-            for (const char* kind : {"shell", "http", "files", "net", "redis"}) {
+            for (const char* kind : {"shell", "ssh", "http", "files", "net", "redis"}) {
                 const auto entries = texts_at(*reach, kind);
                 if (entries.empty() && !always_told(kind))
                     continue;
-                out += fmt::format("- {}: {}\n", kind,
-                                   entries.empty() ? "nothing" : cell(text::join(entries, ", ")));
+                const std::string note = outside(*reach, kind);
+                out += fmt::format("- {}: {}{}\n", kind,
+                                   entries.empty() ? "nothing" : cell(text::join(entries, ", ")),
+                                   note.empty() ? "" : " (" + note + ")");
             }
     for (const Value& entry : list_at(plan, "parameters"))
         if (const Map& parameter = *entry.get<Map>(); parameter.text("type") == "database")

@@ -321,6 +321,10 @@ void Session::load(bool complete_parameters) {
         host().allowed.files = texts(*map, "files");
         host().allowed.net = texts(*map, "net");
         host().allowed.redis = texts(*map, "redis");
+        host().allowed.ssh = texts(*map, "ssh");
+        const Value* confine = map->find("confine");
+        const bool* confined = confine ? confine->get<bool>() : nullptr;
+        host().allowed.confine = confined && *confined;
         host().allowed.declared_at = map->text("declared_at");
     }
 }

@@ -2,6 +2,8 @@
 // alive in it.
 #include "runtime/process/child_helper.h"
 
+#include "runtime/process/confine.h"
+
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
@@ -13,6 +15,7 @@
 #include <poll.h>
 #include <set>
 #include <string>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -32,9 +35,9 @@ constexpr std::int64_t give_up_ms =
 
 struct Spec {
     std::int64_t grace_ms = 5000;
-    bool kill_leftovers = false, secret_file = false;
+    bool kill_leftovers = false, secret_file = false, terminal = false, confined = false;
     std::string cwd;
-    std::vector<std::string> argv, env;
+    std::vector<std::string> argv, env, paths;
 };
 
 std::int64_t now_ms() {
@@ -78,9 +81,12 @@ bool read_spec(Spec& spec) {
     spec.grace_ms = std::atoll(take().c_str());
     spec.kill_leftovers = take() == "1";
     spec.secret_file = take() == "1";
+    spec.terminal = take() == "1";
+    spec.confined = take() == "1";
     spec.cwd = take();
     take_list(spec.argv);
     take_list(spec.env);
+    take_list(spec.paths);
     return !spec.argv.empty();
 }
 
@@ -222,8 +228,12 @@ std::string list_left() {
         ::dup2(secret_fd, control_fd);
     else
         ::close(control_fd);
+    if (spec.terminal)
+        ::ioctl(0, TIOCSCTTY, 0);
     if (!spec.cwd.empty() && ::chdir(spec.cwd.c_str()) != 0)
         fail(Kind::failed_cwd);
+    if (spec.confined && !confine(spec.paths))
+        fail(Kind::failed_confine);
     std::vector<char*> argv, env;
     for (const auto& word : spec.argv)
         argv.push_back(const_cast<char*>(word.c_str()));

@@ -21,7 +21,7 @@ inline constexpr int control_fd = 3;
 inline constexpr int secret_fd = 4;
 
 /// What the helper tells the host, in order: at most one `failed_*`, else `exited`.
-enum class Kind : std::int32_t { failed_exec, failed_cwd, failed_fork, exited };
+enum class Kind : std::int32_t { failed_exec, failed_cwd, failed_fork, exited, failed_confine };
 
 struct Report {
     Kind kind = Kind::exited;
@@ -35,8 +35,9 @@ struct Report {
 inline constexpr char terminate = 'T';
 
 /// Runs the protocol on `control_fd`. The specification is a u32 length, then NUL-terminated
-/// strings: grace in ms, "1" to kill leftovers, "1" where there is a secret file, cwd, number of
-/// arguments, the arguments, number of variables, the variables.
+/// strings: grace in ms, "1" to kill leftovers, "1" where there is a secret file, "1" where the
+/// standard streams are a terminal, "1" to confine, cwd; then three lists, each as its number of
+/// strings and the strings: arguments, variables, paths to confine to.
 int main();
 
 /// What to execute, with `program_name` as argv[0]. (That the host calls this links the constructor

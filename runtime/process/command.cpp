@@ -12,7 +12,6 @@
 #include <unistd.h>
 
 namespace runbook::process {
-namespace {
 
 std::string env_text(const std::string& name, const Value& value) {
     if (auto* text = value.get<std::string>())
@@ -30,6 +29,20 @@ std::string env_text(const std::string& name, const Value& value) {
         fmt::format("environment variable {}: text, number, boolean or secret expected, got {}",
                     name, value.type_name()));
 }
+
+std::string input_text(const Value& value) {
+    if (value.is_null())
+        return {};
+    if (auto* text = value.get<std::string>())
+        return *text;
+    if (auto* bytes = value.get<Bytes>())
+        return bytes->data;
+    if (auto* secret = value.get<SecretPtr>())
+        return (*secret)->reveal();
+    throw Error("usage", fmt::format("standard input: text expected, got {}", value.type_name()));
+}
+
+namespace {
 
 /// The inherited environment with the command's changes, as NAME=value. What the host itself was
 /// given as a RUNBOOK_ variable and knows to be secret is not handed on.
@@ -94,9 +107,12 @@ std::string specification(const Command& command) {
     put(std::to_string(command.grace.count()));
     put(command.kill_leftovers ? "1" : "0");
     put(command.secret_file.is_null() ? "0" : "1");
+    put(command.pty ? "1" : "0");
+    put(command.confined_to ? "1" : "0");
     put(command.cwd);
     put_list(command.argv);
     put_list(environment(command));
+    put_list(command.confined_to.value_or(std::vector<std::string>()));
     auto size = static_cast<std::uint32_t>(text.size());
     return std::string(reinterpret_cast<const char*>(&size), sizeof size) + text;
 }
@@ -108,6 +124,8 @@ Command shell(std::string script) {
 }
 
 std::string describe(const Command& command) {
+    if (!command.label.empty())
+        return command.label;
     std::string line;
     for (const auto& word : command.argv)
         line += (line.empty() ? "" : " ") + text::shell_quote(redact(word));

@@ -20,10 +20,12 @@
 #include <poll.h>
 #include <spawn.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <unistd.h>
 
 namespace runbook::process {
@@ -34,28 +36,22 @@ using Clock = std::chrono::steady_clock;
 constexpr std::chrono::milliseconds drain_limit{
     200}; ///< silence after the end, while a daemon holds the pipe
 constexpr std::chrono::milliseconds tick_every{500};
-
-std::string input_text(const Value& value) {
-    if (value.is_null())
-        return {};
-    if (auto* text = value.get<std::string>())
-        return *text;
-    if (auto* bytes = value.get<Bytes>())
-        return bytes->data;
-    if (auto* secret = value.get<SecretPtr>())
-        return (*secret)->reveal();
-    throw Error("usage", fmt::format("standard input: text expected, got {}", value.type_name()));
-}
+constexpr std::chrono::milliseconds farewell{5000}; ///< beyond the grace, see hold_input
 
 /// One running command, on the calling thread.
 class Running {
   public:
-    Running(const Command& command, Cancel& cancel)
+    Running(const Command& command, Cancel& cancel, Fd given_in, Fd given_out)
         : command_(command), cancel_(cancel), input_(input_text(command.input)),
           out_("stdout", command.keep_bytes, command.sink.get()),
-          err_("stderr", command.keep_bytes, command.sink.get()) {
+          err_("stderr", command.keep_bytes, command.sink.get()), given_in_(std::move(given_in)),
+          given_out_(std::move(given_out)) {
         check(command);
+        if (command.pty)
+            input_ += typed_end(input_);
         start(specification(command));
+        given_in_.close(); // held by the command alone, or the other side would never see the end
+        given_out_.close();
     }
 
     ~Running() {
@@ -92,9 +88,16 @@ class Running {
         control_ = Fd(control[0]);
         Fd child_control = high(Fd(control[1]));
         wake_ = Fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-        Fd child_in = open_input();
-        Fd child_out = pipe_end(out_fd_), child_err = pipe_end(err_fd_);
-
+        Fd child_in, child_out, child_err;
+        if (command_.pty) {
+            child_in = open_terminal();
+            child_out = high(Fd(::dup(child_in.get())));
+            child_err = high(Fd(::dup(child_in.get())));
+        } else {
+            child_in = open_input();
+            child_out = given_out_ ? high(Fd(::dup(given_out_.get()))) : pipe_end(out_fd_);
+            child_err = pipe_end(err_fd_);
+        }
         Fd child_secret = open_secret_file();
 
         posix_spawn_file_actions_t actions;
@@ -133,8 +136,48 @@ class Running {
                     fmt::format("`{}`: {}: {}", describe(command_), what, std::strerror(error)));
     }
 
+    /// The command's side of a new terminal; ours reads its output and types its input.
+    Fd open_terminal() {
+        Fd ours(::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC));
+        char name[64];
+        if (!ours || ::grantpt(ours.get()) != 0 || ::unlockpt(ours.get()) != 0 ||
+            ::ptsname_r(ours.get(), name, sizeof name) != 0)
+            fail_start("opening a terminal", errno);
+        Fd theirs(::open(name, O_RDWR | O_NOCTTY | O_CLOEXEC));
+        termios modes{};
+        if (!theirs || ::tcgetattr(theirs.get(), &modes) != 0)
+            fail_start("opening a terminal", errno);
+        modes.c_lflag &= ~static_cast<tcflag_t>(ECHO | ECHONL); // what is typed may be a password
+        modes.c_oflag &= ~static_cast<tcflag_t>(OPOST);
+        winsize size{24, 80, 0, 0};
+        ::tcsetattr(theirs.get(), TCSANOW, &modes);
+        ::ioctl(theirs.get(), TIOCSWINSZ, &size);
+        in_fd_ = Fd(::fcntl(ours.get(), F_DUPFD_CLOEXEC, 0));
+        out_fd_ = std::move(ours);
+        ::fcntl(out_fd_.get(), F_SETFL, O_NONBLOCK);
+        return high(std::move(theirs));
+    }
+
+    /// What has to be typed so that the reader sees an end: Ctrl-D, twice behind an unfinished
+    /// line.
+    std::string typed_end(const std::string& typed) {
+        constexpr std::size_t longest = 4095; // what a terminal's line holds (termios(3))
+        for (const auto& line : text::split(typed, '\n'))
+            if (line.size() > longest)
+                throw Error(
+                    "usage",
+                    fmt::format("`{}`: a line of more than 4,095 bytes cannot be typed on a "
+                                "terminal",
+                                describe(command_)),
+                    "leave pty out, or pass the text in a file");
+        return typed.empty() || typed.back() == '\n' ? "\x04" : "\x04\x04";
+    }
+
     Fd open_input() {
-        if (!command_.input_file.empty() || command_.input.is_null()) {
+        if (given_in_)
+            return high(Fd(::dup(given_in_.get())));
+        const bool held = command_.hold_input;
+        if (!held && (!command_.input_file.empty() || command_.input.is_null())) {
             const char* path =
                 command_.input_file.empty() ? "/dev/null" : command_.input_file.c_str();
             Fd file(::open(path, O_RDONLY | O_CLOEXEC));
@@ -189,11 +232,11 @@ class Running {
                          {wake_.get(), POLLIN, 0},
                          {out_fd_.get(), POLLIN, 0},
                          {err_fd_.get(), POLLIN, 0},
-                         {in_fd_.get(), POLLOUT, 0}};
+                         {in_fd_.get(), static_cast<short>(input_left() ? POLLOUT : 0), 0}};
         int ready = ::poll(fds, 5, poll_timeout());
         if (ready > 0) {
             if (fds[4].revents)
-                write_input();
+                input_left() ? write_input() : in_fd_.close(); // nobody reads it any more
             if (fds[2].revents)
                 read_stream(out_fd_, out_);
             if (fds[3].revents)
@@ -210,6 +253,8 @@ class Running {
             timed_out_ = true;
             terminate();
         }
+        if (signals_at_ && Clock::now() >= *signals_at_)
+            send_terminate();
         if (command_.tick && Clock::now() >= next_tick_) {
             next_tick_ = Clock::now() + tick_every;
             command_.tick();
@@ -233,6 +278,8 @@ class Running {
             sooner(until(*deadline()));
         if (command_.tick)
             sooner(until(next_tick_));
+        if (signals_at_ && !ended_)
+            sooner(until(*signals_at_));
         if (ended_)
             sooner(until(drain_until_));
         return timeout;
@@ -242,6 +289,16 @@ class Running {
         if (terminated_ || ended_)
             return;
         terminated_ = true;
+        if (command_.hold_input && in_fd_) {
+            in_fd_.close();
+            signals_at_ = Clock::now() + command_.grace + farewell;
+            return;
+        }
+        send_terminate();
+    }
+
+    void send_terminate() {
+        signals_at_.reset();
         ::send(control_.get(), &helper::terminate, 1, MSG_NOSIGNAL);
     }
 
@@ -251,9 +308,11 @@ class Running {
             return;
         if (n > 0)
             input_at_ += static_cast<std::size_t>(n);
-        if (n < 0 || input_at_ == input_.size())
+        if (n < 0 || (!input_left() && !command_.hold_input))
             in_fd_.close(); // a command that does not read its input is no error
     }
+
+    bool input_left() const { return input_at_ < input_.size(); }
 
     void read_stream(Fd& fd, OutputStream& stream) {
         char block[65536];
@@ -300,15 +359,8 @@ class Running {
         result.exit = result.signal ? 128 + result.signal : WEXITSTATUS(report.value);
         if (terminated_)
             throw_terminated(report, result);
-        if (result.signal)
-            throw Error("shell.signal", fmt::format("`{}` was killed by {}{}", describe(command_),
-                                                    signal_name(result.signal), last_line(result)));
-        const auto& expected = command_.expected;
-        if (!expected.empty() &&
-            std::find(expected.begin(), expected.end(), result.exit) == expected.end())
-            throw Error("shell.exit",
-                        fmt::format("`{}` exited with status {}{}", describe(command_), result.exit,
-                                    last_line(result)));
+        if (auto error = status_error(command_, result))
+            throw *error;
     }
 
     [[noreturn]] void throw_not_started(const helper::Report& report) {
@@ -319,6 +371,11 @@ class Running {
                                           command_.cwd, text::lower(reason)));
         if (report.kind == helper::Kind::failed_fork)
             fail_start("fork", report.value);
+        if (report.kind == helper::Kind::failed_confine)
+            throw Error("permission",
+                        fmt::format("`{}`: the kernel cannot confine it to needs.files: {}",
+                                    describe(command_), text::lower(reason)),
+                        "needs.confine wants Landlock: Linux 5.13 or newer, switched on (lsm=)");
         if (report.value == ENOENT && program.find('/') == std::string::npos)
             throw Error("shell.not_found",
                         fmt::format("`{}`: no program '{}' in PATH", describe(command_), program));
@@ -345,6 +402,8 @@ class Running {
             what = fmt::format("was cancelled after {}", seconds(result.elapsed));
         }
         std::string end = "; everything it started has ended", hint;
+        if (command_.hold_input)
+            end.clear(); // it worked elsewhere: what became of that, its caller knows
         if (report.unkillable) {
             end = fmt::format("; still running and not ours to kill: {}",
                               text::join(result.left, ", "));
@@ -356,32 +415,47 @@ class Running {
 
     static std::string seconds(double value) { return fmt::format("{:.1f} s", value); }
 
-    static std::string last_line(const Result& result) {
-        for (const auto* stream : {&result.err, &result.out}) {
-            std::string all = text::trim(*stream);
-            if (!all.empty())
-                return ": " + redact(text::trim(all.substr(all.rfind('\n') + 1)));
-        }
-        return {};
-    }
-
     const Command& command_;
     Cancel& cancel_;
     std::string input_;
     std::size_t input_at_ = 0;
     OutputStream out_, err_;
+    Fd given_in_, given_out_; ///< of the caller, see Command::input_fd
     Fd control_, wake_, in_fd_, out_fd_, err_fd_;
+    std::optional<Clock::time_point> signals_at_; ///< when a held input's end was not enough
     pid_t helper_ = 0;
     std::string heard_;
     bool terminated_ = false, timed_out_ = false, ended_ = false;
     Clock::time_point started_, drain_until_, next_tick_ = Clock::now() + tick_every;
 };
 
+std::string last_line(const Result& result) {
+    for (const auto* stream : {&result.err, &result.out}) {
+        std::string all = text::trim(*stream);
+        if (!all.empty())
+            return ": " + redact(text::trim(all.substr(all.rfind('\n') + 1)));
+    }
+    return {};
+}
+
 } // namespace
 
+std::optional<Error> status_error(const Command& command, const Result& result) {
+    const auto& expected = command.expected;
+    if (expected.empty() ||
+        std::find(expected.begin(), expected.end(), result.exit) != expected.end())
+        return std::nullopt;
+    if (result.signal)
+        return Error("shell.signal", fmt::format("`{}` was killed by {}{}", describe(command),
+                                                 signal_name(result.signal), last_line(result)));
+    return Error("shell.exit", fmt::format("`{}` exited with status {}{}", describe(command),
+                                           result.exit, last_line(result)));
+}
+
 Result run(const Command& command, Cancel& cancel) {
+    Fd given_in(command.input_fd), given_out(command.output_fd); // taken over, also by a failure
     cancel.check(describe(command).c_str());
-    return Running(command, cancel).finish();
+    return Running(command, cancel, std::move(given_in), std::move(given_out)).finish();
 }
 
 } // namespace runbook::process

@@ -11,6 +11,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -31,8 +32,22 @@ struct Command {
     std::chrono::milliseconds timeout{0};  ///< 0: none
     std::chrono::milliseconds grace{5000}; ///< between SIGTERM and SIGKILL
     std::vector<int> expected{0};          ///< exit codes that are success; empty: any exit code is
-    bool reads = false;               ///< has no effect, so that a kill leaves nothing in doubt
-    bool kill_leftovers = false;      ///< kill what the command leaves running when it ends
+    bool reads = false;          ///< has no effect, so that a kill leaves nothing in doubt
+    bool kill_leftovers = false; ///< kill what the command leaves running when it ends
+    /// The command runs on a terminal of its own (80 columns, no echo): both output streams arrive
+    /// as `out`, and the end of the input as Ctrl-D.
+    bool pty = false;
+    /// Standard input stays open after `input` while the command runs; a cancel or the timeout
+    /// closes it, and signals follow only `grace` and 5 s later: for a command that ends its work
+    /// elsewhere by itself.
+    bool hold_input = false;
+    /// Descriptors as standard input and output, instead of `input` and `out`; run() takes them
+    /// over and closes them. -1: none.
+    int input_fd = -1, output_fd = -1;
+    /// What the kernel lets the command and all that it starts write, and read outside of the
+    /// system's folders (Landlock, see confine.h); nothing: no confinement.
+    std::optional<std::vector<std::string>> confined_to;
+    std::string label; ///< what messages call the command, redacted; empty: its arguments
     std::size_t keep_bytes = 1 << 20; ///< how much of the end of each output stream is returned
     ProgressPtr sink;                 ///< receives each line of output; may be null
     std::function<void()> tick;       ///< called about twice a second on the calling thread
@@ -58,6 +73,19 @@ struct Result {
 /// (working folder, input file), `shell.exit`, `shell.signal`, `shell.timeout`, `cancelled`,
 /// `timeout` (the enclosing limit), `internal`. A kill sets in_doubt unless `reads`.
 Result run(const Command& command, Cancel& cancel);
+
+/// The members of a pipe, each one's output the next one's input; `out` is empty but for the last.
+struct PipeResult {
+    std::vector<Result> members;
+    double elapsed = 0;
+};
+
+/// Runs the commands side by side, connected by pipes, and returns when all have ended. A member
+/// that fails (or cannot be started) does not kill the others: they see the end of a stream, as in
+/// a shell. Throws the error of the first member that failed, its place in the pipe in the message;
+/// in_doubt where any member's is. `timeout` of the first member bounds the pipe. Otherwise as
+/// run().
+PipeResult run_pipe(std::vector<Command> members, Cancel& cancel);
 
 /// The command as people would type it, redacted and cut to a line: for messages.
 std::string describe(const Command& command);

@@ -6,8 +6,11 @@
 #include "runtime/base/progress.h"
 #include "runtime/base/value.h"
 
+#include <memory>
+#include <mutex>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace runbook::vm {
@@ -26,6 +29,17 @@ struct Allowance {
     std::string why, hint;
 };
 
+/// What was asked for, by kind (shell, http, files, ssh), each once and in order. Any thread.
+class Uses {
+  public:
+    void add(const std::string& kind, const std::string& what);
+    std::vector<std::string> of(const std::string& kind) const;
+
+  private:
+    mutable std::mutex mutex_;
+    std::vector<std::pair<std::string, std::string>> all_;
+};
+
 /// What the playbook declared in `needs`; an empty list allows nothing unless `everything`.
 struct Permissions {
     bool everything = false;
@@ -35,8 +49,12 @@ struct Permissions {
     std::vector<std::string> files; ///< folders (ending in /) and files
     std::vector<std::string> net;   ///< as http, for look-ups, TCP and TLS
     std::vector<std::string> redis; ///< as http, for Redis servers
+    std::vector<std::string> ssh;   ///< hosts, "*.example.com", "user@host"
+    bool confine = false;           ///< child processes are confined to `files` by the kernel
     std::string declared_at;        ///< "playbooks/x.lua:8"
-    std::string step;               ///< `step "clean"`, for the refusal
+    /// Where set, whatever is asked for is noted there too, allowed or not.
+    std::shared_ptr<Uses> uses;
+    std::string step; ///< `step "clean"`, for the refusal
 
     /// Each throws Error{`permission`} that names the thing refused, what is allowed and where that
     /// stands.
@@ -46,6 +64,7 @@ struct Permissions {
     /// `address` is a host or host:port; what `http` allows is allowed too.
     void check_net(std::string_view address) const;
     void check_redis(std::string_view url) const;
+    void check_ssh(std::string_view target) const;
 };
 
 class Host {

@@ -1,6 +1,7 @@
 // Enforcement of `needs`: word patterns for commands, host names for HTTP, folders for files. Any
 // thread.
 #include "runtime/base/error.h"
+#include "runtime/base/redact.h"
 #include "runtime/base/text.h"
 #include "runtime/vm/host.h"
 
@@ -53,9 +54,12 @@ bool command_matches(const std::string& pattern, const std::vector<std::string>&
         allowed.empty() ? "declares none" : "allows " + text::join(allowed, ", ");
     const std::string at =
         permissions.declared_at.empty() ? "" : fmt::format(" ({})", permissions.declared_at);
-    throw Error("permission",
-                fmt::format("{} may not {} `{}`: needs.{} {}{}", who, doing, what, need, list, at),
-                fmt::format("add it to needs.{} in the playbook's header", need));
+    throw Error(
+        "permission",
+        fmt::format("{} may not {} `{}`: needs.{} {}{}", who, doing, redact(what), need, list, at),
+        fmt::format("add it to needs.{0} in the playbook's header, or allow it for one run "
+                    "with --allow-{0}",
+                    need));
 }
 
 std::string host_and_port(std::string_view url) {
@@ -79,40 +83,84 @@ bool reaches(const std::vector<std::string>& allowed, const std::string& wanted)
 
 } // namespace
 
+void Uses::add(const std::string& kind, const std::string& what) {
+    std::lock_guard lock(mutex_);
+    for (const auto& [known, one] : all_)
+        if (known == kind && one == what)
+            return;
+    all_.emplace_back(kind, what);
+}
+
+std::vector<std::string> Uses::of(const std::string& kind) const {
+    std::lock_guard lock(mutex_);
+    std::vector<std::string> found;
+    for (const auto& [known, what] : all_)
+        if (known == kind)
+            found.push_back(what);
+    return found;
+}
+
 void Permissions::check_shell(const std::vector<std::string>& argv) const {
+    const std::string program = argv.empty() ? "" : argv.front();
+    if (uses)
+        uses->add("shell", program);
     if (everything)
         return;
-    for (const std::string& pattern : shell)
+    bool known = false; // the program is, with other arguments: then they are what was refused
+    for (const std::string& pattern : shell) {
         if (command_matches(pattern, argv))
             return;
-    refuse(*this, "run", argv.empty() ? "" : argv.front(), "shell", shell);
+        known |= glob(pattern.substr(0, pattern.find(' ')), program);
+    }
+    refuse(*this, "run", known ? text::ellipsize(text::join(argv, " "), 120) : program, "shell",
+           shell);
+}
+
+void Permissions::check_ssh(std::string_view target) const {
+    if (uses)
+        uses->add("ssh", std::string(target));
+    if (everything)
+        return;
+    const std::string_view host = target.substr(target.rfind('@') + 1); // npos + 1 is 0
+    for (const std::string& pattern : ssh)
+        if (glob(pattern, pattern.find('@') == std::string::npos ? host : target))
+            return;
+    refuse(*this, "run commands on", target, "ssh", ssh);
 }
 
 void Permissions::check_http(std::string_view url) const {
+    const std::string wanted = host_and_port(url);
+    if (uses)
+        uses->add("http", wanted);
     if (everything)
         return;
-    const std::string wanted = host_and_port(url);
     if (!reaches(http, wanted))
         refuse(*this, "reach", wanted, "http", http);
 }
 
 void Permissions::check_net(std::string_view address) const {
+    const std::string wanted = host_and_port(address);
+    if (uses)
+        uses->add("net", wanted);
     if (everything)
         return;
-    const std::string wanted = host_and_port(address);
     if (!reaches(net, wanted) && !reaches(http, wanted))
         refuse(*this, "reach", wanted, "net", net);
 }
 
 void Permissions::check_redis(std::string_view url) const {
+    const std::string wanted = host_and_port(url);
+    if (uses)
+        uses->add("redis", wanted);
     if (everything)
         return;
-    const std::string wanted = host_and_port(url);
     if (!reaches(redis, wanted))
         refuse(*this, "reach", wanted, "redis", redis);
 }
 
 void Permissions::check_file(std::string_view path) const {
+    if (uses)
+        uses->add("files", std::string(path));
     if (everything)
         return;
     namespace fs = std::filesystem;

@@ -73,7 +73,8 @@ function program.permissions()
     local at = parameter[1] == "database" and header.values[name]
     if type(at) == "userdata" and at.host ~= "" then net[#net + 1] = ("%s:%s"):format(at.host, at.port) end
   end
-  return { net = net, redis = list(needs.redis, "url"), shell = list(needs.shell), http = http, files = list(needs.files, "path"), declared_at = ("%s:%d"):format(header.file, header.line) }
+  return { net = net, redis = list(needs.redis, "url"), shell = list(needs.shell), http = http, files = list(needs.files, "path"),
+    ssh = list(needs.ssh, "string"), confine = needs.confine == true, declared_at = ("%s:%d"):format(header.file, header.line) }
 end
 
 -- Undefined names anywhere in the chunk, also in functions that have not run.

@@ -131,7 +131,7 @@ end
 -- What may be touched, each once: a host stands in needs and again as a parameter.
 local function reach()
   local found = program.permissions()
-  for _, kind in ipairs { "shell", "http", "files", "net", "redis" } do
+  for _, kind in ipairs { "shell", "ssh", "http", "files", "net", "redis" } do
     local seen, list = {}, {}
     for _, entry in ipairs(found[kind] or {}) do
       if not seen[entry] then seen[entry], list[#list + 1] = true, entry end

@@ -6,7 +6,7 @@
 export LC_ALL=C.UTF-8
 umask 077
 # shellcheck disable=SC2034 # read by the files that source this one
-servers=(postgres mariadb mysql)
+servers=(postgres mariadb mysql sshd nginx)
 marker=runbook-lab
 
 say() { printf 'lab: %s\n' "$*" >&2; }
@@ -127,6 +127,8 @@ start_server() {
 # command line while it starts. A process id alone may have been given to somebody else.
 is_ours() {
     local pid=$1 data=$dir/$2/data
+    # sshd works in / and writes its own title over its arguments
+    [ "$2" != sshd ] || { tr '\0' ' ' <"/proc/$pid/cmdline" | grep -qF -e " $data/sshd_config " && return 0 || return 1; } 2>/dev/null
     [ "$(readlink "/proc/$pid/cwd" 2>/dev/null)" = "$data" ] && [[ $(cat "/proc/$pid/comm" 2>/dev/null) != *sh ]] && return 0
     tr '\0' '\n' <"/proc/$pid/cmdline" 2>/dev/null | grep -qxF -e "--datadir=$data" -e "$data"
 } 2>/dev/null

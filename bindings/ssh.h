@@ -1,0 +1,13 @@
+// `ssh`: declared in ssh.cpp. Loop thread.
+#pragma once
+
+namespace runbook::vm {
+class State;
+class Registry;
+} // namespace runbook::vm
+
+namespace runbook::bindings {
+
+void register_ssh(vm::State& state, vm::Registry& registry);
+
+} // namespace runbook::bindings
