@@ -1,5 +1,6 @@
 #include "bindings/backup.h"
 
+#include "bindings/backup_internal.h"
 #include "bindings/core/declare.h"
 #include "bindings/db.h"
 #include "runtime/backup/backup.h"
@@ -9,8 +10,6 @@
 
 namespace runbook::bindings {
 namespace {
-
-using HandlePtr = std::shared_ptr<db::Handle>;
 
 struct CreateOptions {
     std::vector<std::string> to{"backup/"};
@@ -99,11 +98,31 @@ Map from_counts(const backup::Counts& counts) {
     return map;
 }
 
-Value to_value(const backup::Backup& backup) {
+} // namespace
+
+Value backup_value(const backup::Backup& backup) {
     Map map = backup::to_map(backup);
     map.set("counts", from_counts(backup.counts));
     return map;
 }
+
+std::string backup_file(const Value& value, const char* function) {
+    if (const auto* path = value.get<std::string>())
+        return *path;
+    if (const auto* map = value.get<Map>())
+        if (const Value* file = map->find("file"); file && file->get<std::string>())
+            return *file->get<std::string>();
+    throw Error("argument", std::string(function) +
+                                ": argument 1 'backup': a path or a result of backup.create " +
+                                "expected, got " + std::string(value.type_name()));
+}
+
+void check_folders(bind::Call& call, const std::vector<std::string>& folders) {
+    for (const std::string& folder : folders)
+        call.permissions().check_file(folder);
+}
+
+namespace {
 
 /// The moment for db.written_since, where the server can tell one.
 std::optional<Map> mark_of(const db::Url& url, Cancel& cancel) {
@@ -115,18 +134,6 @@ std::optional<Map> mark_of(const db::Url& url, Cancel& cancel) {
             throw;
         return std::nullopt;
     }
-}
-
-/// The file of a backup: its path, or what backup.create returned.
-std::string file_of(const Value& value, const char* function) {
-    if (const auto* path = value.get<std::string>())
-        return *path;
-    if (const auto* map = value.get<Map>())
-        if (const Value* file = map->find("file"); file && file->get<std::string>())
-            return *file->get<std::string>();
-    throw Error("argument", std::string(function) +
-                                ": argument 1 'backup': a path or a result of backup.create " +
-                                "expected, got " + std::string(value.type_name()));
 }
 
 Value to_value(const backup::Restored& restored) {
@@ -175,8 +182,7 @@ void register_create(bind::Area& area) {
                  "local made = backup.create(c, { to = 'backup/' })\n"
                  "assert(made.tables == 1 and made.bytes > 0)")
         .native([](bind::Call& call, HandlePtr source, CreateOptions given) -> bind::Job<Value> {
-            for (const auto& folder : given.to)
-                call.permissions().check_file(folder);
+            check_folders(call, given.to);
             backup::Options options;
             options.to = given.to;
             options.name = given.name;
@@ -186,7 +192,7 @@ void register_create(bind::Area& area) {
                 // From before the dump's snapshot: what db.written_since tells is at least what is
                 // not in the dump.
                 const std::optional<Map> mark = mark_of(source->url(), cancel);
-                Value made = to_value(backup::create(source->url(), options, cancel));
+                Value made = backup_value(backup::create(source->url(), options, cancel));
                 if (mark)
                     made.get<Map>()->set("mark", *mark);
                 return made;
@@ -203,8 +209,7 @@ void register_create(bind::Area& area) {
                  "local made = backup.create(c, { to = 'backup/' })\n"
                  "assert(backup.latest(c, { from = 'backup/' }).file == made.file)")
         .native([](bind::Call& call, HandlePtr source, LatestOptions options) -> bind::Job<Value> {
-            for (const auto& folder : options.from)
-                call.permissions().check_file(folder);
+            check_folders(call, options.from);
             return {[source, options](Cancel&) {
                 auto found = backup::latest(source->url(), options.from,
                                             options.restored ? backup::Verified::restored
@@ -214,7 +219,7 @@ void register_create(bind::Area& area) {
                                 "no " + std::string(options.restored ? "test-restored " : "") +
                                     "backup of " + source->url().masked() + " in " +
                                     text::join(options.from, ", "));
-                Value value = to_value(*found);
+                Value value = backup_value(*found);
                 value.get<Map>()->set(
                     "age", static_cast<double>(time::now_micros() - found->started) / 1e6);
                 return value;
@@ -233,9 +238,9 @@ void register_restore(bind::Area& area) {
                  "local made = backup.create(c, { to = 'backup/' })\n"
                  "assert(backup.verify(made).sha256 == made.sha256)")
         .native([](bind::Call& call, Value which) -> bind::Job<Value> {
-            std::string file = file_of(which, "backup.verify");
+            std::string file = backup_file(which, "backup.verify");
             call.permissions().check_file(file);
-            return {[file](Cancel& cancel) { return to_value(backup::verify(file, cancel)); }};
+            return {[file](Cancel& cancel) { return backup_value(backup::verify(file, cancel)); }};
         });
     area.def("test_restore", "Restores a backup into a new database, counts every table, compares, "
                              "and drops it again.")
@@ -251,7 +256,7 @@ void register_restore(bind::Area& area) {
                  "assert(backup.test_restore(made).restored)")
         .native([](bind::Call& call, Value which, std::optional<HandlePtr> scratch,
                    RestoreOptions given) -> bind::Job<Value> {
-            std::string file = file_of(which, "backup.test_restore");
+            std::string file = backup_file(which, "backup.test_restore");
             call.permissions().check_file(file);
             db::Url url;
             if (scratch) {
@@ -281,7 +286,7 @@ void register_restore(bind::Area& area) {
                  "assert(backup.restore(made, spare).restored)")
         .native([](bind::Call& call, Value which, HandlePtr target,
                    RestoreOptions given) -> bind::Job<Value> {
-            std::string file = file_of(which, "backup.restore");
+            std::string file = backup_file(which, "backup.restore");
             call.permissions().check_file(file);
             require_write_access(*target, "backup.restore");
             return {[file, target, options = to_options(given, call)](Cancel& cancel) {
@@ -298,6 +303,7 @@ void register_backup(vm::State& state, vm::Registry& registry) {
                     "to be sure.");
     register_create(area);
     register_restore(area);
+    register_backup_catalogue(area);
 }
 
 } // namespace runbook::bindings

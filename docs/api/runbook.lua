@@ -271,6 +271,55 @@ function backup.test_restore(backup, scratch, options) end
 ---@return table {restored = true, tables, rows, counts, seconds}
 function backup.restore(backup, target, options) end
 
+---The backups in folders, newest first.
+---@param folders string[] a folder, or a list; copies of one backup are one entry
+---@return table[] each as backup.create, and `age` in seconds, `whole`, `problem` where it does not count, `pinned` where it was
+function backup.list(folders) end
+
+---@class backup.policy.options
+---@field from? string[] folders to look in; backup/
+---@field every? string|number how often one is made; 24h
+---@field grace? string|number how late it may be; a tenth of every
+---@field keep? integer whole backups that must be there; 1
+---@field restored? string|number the newest test-restored one must be younger; not asked
+---@field shrink? number a backup smaller than this share of the one before is suspicious; 0.5, 0: not asked
+
+---Whether a database has the backups that it should have.
+---@param source connection the database
+---@param options? backup.policy.options what must hold
+---@return table {met, level = "ok" | "warning" | "critical", missed, age, why}: one missed backup is a warning, two in a row or none at all are critical
+function backup.policy(source, options) end
+
+---@class backup.prune.options
+---@field keep? integer whole backups of each database that always stay; 1, and never less
+---@field days? number keeps all that are younger than so many days
+---@field within? string|number keeps all that are younger
+---@field hourly? string|number keeps the newest of each hour, as long as it is younger
+---@field daily? string|number the same for each day (UTC)
+---@field weekly? string|number the same for each week (from Monday, UTC)
+---@field preview? boolean only say what would go
+
+---Removes backups that no rule keeps. The newest `keep` of each database, pinned and broken ones always stay.
+---@param folders string[] a folder, or a list
+---@param options? backup.prune.options what stays
+---@return table {kept, removed, preview}: lists of {file, why, started, bytes}
+function backup.prune(folders, options) end
+
+---Keeps a backup from being pruned.
+---@param backup any path, or a result of backup.create
+---@param why string noted beside it
+function backup.pin(backup, why) end
+
+---Lets a pinned backup go again.
+---@param backup any path, or a result of backup.create
+function backup.unpin(backup) end
+
+---Copies a backup into another folder and reads the copy back.
+---@param backup any path, or a result of backup.create
+---@param folder string made where it is missing
+---@return string path of the copy
+function backup.copy_to(backup, folder) end
+
 ---Two databases of any engine compared row by row, with reads and rules of its own. What cannot be compared is reported as unchecked, never as a pass.
 ---@class verifylib
 verify = {}

@@ -3,10 +3,10 @@
 
 #include "runtime/backup/engine.h"
 #include "runtime/backup/files.h"
+#include "runtime/backup/manifest.h"
 #include "runtime/base/digest.h"
 #include "runtime/base/error.h"
 #include "runtime/base/files.h"
-#include "runtime/base/json.h"
 #include "runtime/base/text.h"
 #include "runtime/base/time.h"
 
@@ -36,31 +36,6 @@ void check_name(const std::string& name) {
             "usage",
             fmt::format("backup name '{}': a name without '/' and without leading '.'", name),
             "folders go into the option to");
-}
-
-void write_manifest(const Backup& backup) {
-    for (const auto& file : backup.files) {
-        Backup copy = backup;
-        copy.file = file;
-        files::write(file + ".json", json::dump(Value(to_map(copy)), 2) + "\n");
-    }
-}
-
-/// The manifest of one copy; a moved copy keeps it, and then names itself.
-Backup read_manifest(const std::string& given) {
-    std::string file = absolute(given);
-    std::string path = file + ".json";
-    if (!fs::exists(file))
-        throw Error("fs", fmt::format("{}: no such file", file));
-    if (!fs::exists(path))
-        throw Error("backup.unverified", fmt::format("{}: there is no manifest {}", file, path),
-                    "only backups made by backup.create can be checked");
-    Value parsed = json::parse(files::read(path));
-    Backup backup = from_map(parsed.get<Map>() ? *parsed.get<Map>() : Map{}, path);
-    backup.file = file;
-    if (std::find(backup.files.begin(), backup.files.end(), file) == backup.files.end())
-        backup.files = {file};
-    return backup;
 }
 
 void check_digest(const Backup& backup, Cancel& cancel) {
@@ -184,10 +159,13 @@ Backup create(const db::Url& source, const Options& options, Cancel& cancel) {
     for (const auto& partial : partials)
         partial->keep();
     for (const auto& file : backup.files)
-        files::write(file + ".sha256",
-                     fmt::format("{}  {}\n", backup.sha256, fs::path(file).filename().string()));
+        files::write(file + ".sha256", digest_line(backup.sha256, file));
     backup.seconds = time::monotonic() - begun;
-    write_manifest(backup);
+    for (const auto& file : backup.files) {
+        Backup copy = backup;
+        copy.file = file;
+        save_manifest(copy);
+    }
     return backup;
 }
 
@@ -229,7 +207,7 @@ Restored test_restore(const std::string& file, const db::Url& scratch,
         if (other.sha256 != backup.sha256)
             continue;
         other.verified = Verified::restored;
-        files::write(copy + ".json", json::dump(Value(to_map(other)), 2) + "\n");
+        save_manifest(other);
     }
     restored.seconds = time::monotonic() - begun;
     return restored;
@@ -249,7 +227,8 @@ Restored restore(const std::string& file, const db::Url& target, const RestoreOp
         throw Error("db.not_empty",
                     fmt::format("{} holds {} table{}, and a restore would mix with them",
                                 target.masked(), before.size(), before.size() == 1 ? "" : "s"),
-                    "restore into an empty database, or say replace = true");
+                    "restore into an empty database, or say replace = true (on the command line "
+                    "--replace NAME)");
     engine->restore(backup.file, target, options, cancel);
     Restored restored;
     restored.counts = engine->count(target, cancel);

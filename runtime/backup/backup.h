@@ -45,11 +45,12 @@ struct Backup {
     std::int64_t started = 0; ///< micros since the epoch
     double seconds = 0;       ///< for all of it, checks and copies included
     Verified verified = Verified::none;
+    std::string pinned; ///< why prune() must leave it alone; empty: it may go
 };
 
 /// The manifest's form, which is also what a playbook sees: {file, files, bytes, sha256, engine,
-/// server_version, tool, source, tables, rows, counts, started, seconds, verified}. `tables` is
-/// their number.
+/// server_version, tool, source, tables, rows, counts, started, seconds, verified}, and `pinned`
+/// where it is. `tables` is their number.
 Map to_map(const Backup& backup);
 /// Throws Error{`backup.unverified`} where something is missing; `where` names it in the message.
 Backup from_map(const Map& map, const std::string& where);

@@ -1,11 +1,14 @@
 // What is known about a backup, beside it.
-#include "runtime/backup/engine.h"
+#include "runtime/backup/manifest.h"
+
+#include "runtime/backup/catalogue.h"
 #include "runtime/backup/files.h"
 #include "runtime/base/error.h"
 #include "runtime/base/files.h"
 #include "runtime/base/json.h"
 #include "runtime/base/time.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <fmt/format.h>
 
@@ -50,6 +53,8 @@ Map to_map(const Backup& backup) {
     map.set("counts", counts);
     map.set("started", Timestamp{backup.started, 0}).set("seconds", backup.seconds);
     map.set("verified", verified_name(backup.verified));
+    if (!backup.pinned.empty())
+        map.set("pinned", backup.pinned);
     return map;
 }
 
@@ -69,6 +74,7 @@ Backup from_map(const Map& map, const std::string& where) {
     backup.source = map.text("source");
     backup.rows = map.integer("rows");
     backup.seconds = map.number("seconds");
+    backup.pinned = map.text("pinned");
     if (const Value* counts = map.find("counts"))
         if (auto* tables = counts->get<Map>())
             for (const auto& [table, rows] : *tables)
@@ -89,32 +95,41 @@ Backup from_map(const Map& map, const std::string& where) {
     return backup;
 }
 
+Backup parse_manifest(const std::string& path) {
+    const Value parsed = json::parse(files::read(path));
+    return from_map(parsed.get<Map>() ? *parsed.get<Map>() : Map{}, path);
+}
+
+Backup read_manifest(const std::string& given) {
+    const std::string file = absolute(given), path = file + ".json";
+    if (!std::filesystem::exists(file))
+        throw Error("fs", fmt::format("{}: no such file", file));
+    if (!std::filesystem::exists(path))
+        throw Error("backup.unverified", fmt::format("{}: there is no manifest {}", file, path),
+                    "only backups made by backup.create can be checked");
+    Backup backup = parse_manifest(path);
+    backup.file = file;
+    if (std::find(backup.files.begin(), backup.files.end(), file) == backup.files.end())
+        backup.files = {file};
+    return backup;
+}
+
+void save_manifest(const Backup& backup) {
+    files::write(backup.file + ".json", json::dump(Value(to_map(backup)), 2) + "\n");
+}
+
+std::string digest_line(const std::string& sha256, const std::string& file) {
+    return fmt::format("{}  {}\n", sha256, std::filesystem::path(file).filename().string());
+}
+
 std::optional<Backup> latest(const db::Url& source, const std::vector<std::string>& folders,
                              Verified at_least) {
-    namespace fs = std::filesystem;
     const std::string wanted = source_name(source);
-    std::optional<Backup> newest;
-    for (const auto& folder : folders) {
-        std::error_code error;
-        for (const auto& entry : fs::directory_iterator(folder, error)) {
-            std::string manifest = entry.path().string();
-            if (!manifest.ends_with(".json"))
-                continue;
-            std::string file = manifest.substr(0, manifest.size() - 5);
-            try {
-                Value parsed = json::parse(files::read(manifest));
-                Backup backup = from_map(parsed.get<Map>() ? *parsed.get<Map>() : Map{}, manifest);
-                if (backup.source != wanted || backup.verified < at_least ||
-                    (newest && newest->started >= backup.started) ||
-                    files::size(file) != backup.bytes)
-                    continue;
-                backup.file = absolute(file);
-                newest = std::move(backup);
-            } catch (const Error&) { // another tool's JSON file, or a backup whose file is gone
-            }
-        }
-    }
-    return newest;
+    for (const Entry& entry : list(folders))
+        if (entry.problem.empty() && entry.backup.source == wanted &&
+            entry.backup.verified >= at_least)
+            return entry.backup;
+    return std::nullopt;
 }
 
 } // namespace runbook::backup

@@ -370,6 +370,42 @@ const std::vector<Command>& table() {
          false,
          false,
          run_verify},
+        {"backup",
+         "make, check, restore and thin out backups, natively",
+         {{"ACTION"}, {"ARGUMENT", Complete::file, false, true}},
+         {{"folder", "FOLDER", "where backups lie or go (default backup/); again for a copy each",
+           Complete::folder, true},
+          {"name", "NAME", "create: name without ending (default: database and time)"},
+          {"replace", "DATABASE",
+           "restore: the target's database by name, its tables are replaced"},
+          {"keep", "N", "prune, policy: whole backups of each database that stay (default 1)"},
+          {"within", "DURATION", "prune: keeps all that are younger"},
+          {"hourly", "DURATION", "prune: keeps the newest of each hour, as long as it is younger"},
+          {"daily", "DURATION", "prune: the same for each day (UTC)"},
+          {"weekly", "DURATION", "prune: the same for each week (from Monday)"},
+          {"remove", "", "prune: remove them; without it only what would go is shown"},
+          {"every", "DURATION", "policy: how often one is made (default 24h)"},
+          {"restored", "DURATION", "policy: the newest test-restored one must be younger"},
+          {"why", "TEXT", "pin: the reason"},
+          output},
+         "runbook backup create postgres://app@db1/shop --folder backup/ --folder /mnt/off-site/\n"
+         "runbook backup list\n"
+         "runbook backup verify backup/shop-20261120-220004.dump\n"
+         "runbook backup test-restore backup/shop-20261120-220004.dump "
+         "postgres://admin@spare/postgres\n"
+         "runbook backup restore backup/shop-20261120-220004.dump postgres://app@db1/shop "
+         "--replace shop\n"
+         "runbook backup prune --keep 3 --hourly 24h --daily 7d --weekly 30d --remove\n"
+         "runbook backup pin backup/shop-20261120-220004.dump --why \"before the migration\"\n"
+         "runbook backup copy backup/shop-20261120-220004.dump /mnt/off-site/\n"
+         "runbook backup policy postgres://app@db1/shop --every 24h --restored 30d",
+         url_details,
+         "0  done; policy: it is met\n"
+         "1  the backup is not whole, the tool failed, or the policy is not met\n"
+         "2  not started: usage, no connection, or a target that is not empty",
+         false,
+         false,
+         run_backup},
         {"doc",
          "the reference of a function, a word or an area",
          {{"NAME", Complete::name, false}},

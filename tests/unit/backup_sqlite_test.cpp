@@ -154,7 +154,9 @@ TEST_CASE("backup: restore", "[backup]") {
     auto error = error_of([&] { restore(backup.file, fresh, {}, cancel); });
     CHECK(error.kind() == "db.not_empty");
     CHECK(error.message() == fresh.masked() + " holds 2 tables, and a restore would mix with them");
-    CHECK(error.hint() == "restore into an empty database, or say replace = true");
+    CHECK(error.hint() ==
+          "restore into an empty database, or say replace = true (on the command line --replace "
+          "NAME)");
     RestoreOptions options;
     options.replace = true;
     run_sql(fresh.name, "delete from people");

@@ -1,0 +1,21 @@
+// Between the files of `backup`. Loop thread.
+#pragma once
+
+#include "bindings/core/declare.h"
+#include "runtime/backup/backup.h"
+#include "runtime/db/handle.h"
+
+namespace runbook::bindings {
+
+using HandlePtr = std::shared_ptr<db::Handle>;
+
+/// What a playbook sees of a backup.
+Value backup_value(const backup::Backup& backup);
+/// The file of a backup: its path, or what backup.create returned. Throws `argument`.
+std::string backup_file(const Value& value, const char* function);
+/// Throws Error{`permission`} for a folder outside the needs.
+void check_folders(bind::Call& call, const std::vector<std::string>& folders);
+
+void register_backup_catalogue(bind::Area& area);
+
+} // namespace runbook::bindings
