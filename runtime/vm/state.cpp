@@ -13,21 +13,36 @@ namespace runbook::vm {
 
 namespace {
 const char host_key = 0;
+
+bool near_limit(std::size_t used, std::size_t limit) {
+    return limit && used > limit / 4;
+}
+/// The collector's pause, in percent of what the last collection left.
+int pause_at(std::size_t used, std::size_t limit) {
+    return near_limit(used, limit) ? 110 : 200;
+}
 } // namespace
 
+// A heap that may double between two collections costs a fraction of the time of one that may grow
+// by a tenth, and that is fine as long as the double stays far from the limit. Near it nothing but
+// the small pause will do, because nobody collects when an allocation fails. Setting the pause
+// touches no object of Lua's, so that the allocator may do it.
 void* State::allocate(void* self, void* block, std::size_t old_size, std::size_t new_size) {
     auto& state = *static_cast<State*>(self);
-    if (new_size == 0) {
-        state.used_ -= block ? old_size : 0;
+    const std::size_t used = state.used_ - (block ? old_size : 0) + new_size;
+    if (state.limit_ && used > state.used_ && used > state.limit_)
+        return nullptr;
+    if (state.L_ && near_limit(state.used_, state.limit_) != near_limit(used, state.limit_))
+        lua_gc(state.L_, LUA_GCSETPAUSE, pause_at(used, state.limit_));
+    void* result = nullptr;
+    if (new_size == 0) { // lua_close ends with the state itself
         std::free(block);
-        return nullptr;
+    } else {
+        result = std::realloc(block, new_size);
+        if (!result)
+            return nullptr;
     }
-    const std::size_t before = block ? old_size : 0;
-    if (state.limit_ && new_size > before && state.used_ - before + new_size > state.limit_)
-        return nullptr;
-    void* result = std::realloc(block, new_size);
-    if (result)
-        state.used_ = state.used_ - before + new_size;
+    state.used_ = used;
     return result;
 }
 
@@ -53,7 +68,7 @@ State::State(std::unique_ptr<Host> host, std::size_t memory_limit)
         lua_call(L_, 1, 0);
     }
     luaJIT_setmode(L_, 0, LUAJIT_MODE_ENGINE | LUAJIT_MODE_OFF);
-    lua_gc(L_, LUA_GCSETPAUSE, 110);
+    lua_gc(L_, LUA_GCSETPAUSE, pause_at(used_, limit_));
     register_error_table(L_);
     register_values(L_);
     scheduler_ = std::make_unique<Scheduler>(L_);

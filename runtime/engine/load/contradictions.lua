@@ -31,8 +31,7 @@ local function has_way_back(item)
 end
 
 -- Rule 2, seen before the run: a step whose run itself calls what changes the world, and that has no way back.
-local function check_effects(item, add)
-  local writes = host.writing_functions and host.writing_functions() or {}
+local function check_effects(item, writes, add)
   if item.kind ~= "step" or type(item.t.run) ~= "function" or has_way_back(item) then return end
   local found
   each_area_function(item.t.run, function(name, line)
@@ -84,8 +83,9 @@ end
 
 function program.contradictions(add)
   local header = program.header()
+  local writes = host.writing_functions and host.writing_functions() or {}
   for _, item in ipairs(program.track) do
-    check_effects(item, add)
+    check_effects(item, writes, add)
     check_ways(item, header, add)
     check_times(item, add)
     check_asked(item, header.t.roles, add)
