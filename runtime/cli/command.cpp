@@ -62,6 +62,9 @@ const std::vector<Command>& table() {
           {"start", "DATE",
            "T, which notices and other dates count from: \"Thursday 07:00 "
            "Europe/Berlin\""},
+          {"ahead", "",
+           "create the run for T and leave: notices, reminders and confirmations until then; "
+           "`runbook due` goes on with it"},
           approve,
           detach,
           output,
@@ -70,6 +73,7 @@ const std::vector<Command>& table() {
          "runbook exec quickstart.lua\n"
          "runbook exec shop.lua --source sqlite:shop.db --target sqlite:copy.db\n"
          "runbook exec shop.lua --env staging --dry-run\n"
+         "runbook exec shop.lua --start \"Friday 22:00 Europe/Berlin\" --ahead\n"
          "runbook exec shop.lua --help           lists the playbook's parameters",
          "A playbook's parameters are its options: --NAME VALUE, --NAME=VALUE, and for a boolean "
          "--NAME or --no-NAME. They stand after FILE. A dry run ends with 0, or with 1 where "
@@ -231,19 +235,30 @@ const std::vector<Command>& table() {
          false,
          run_runs},
         {"due",
-         "start follow-ups, go on with runs and post notices whose time has come",
-         {},
-         {{"list", "", "only show what is due and what is to come"}, listing, journal},
+         "start schedules and follow-ups, go on with runs and post notices whose time has come",
+         {{"FILE", Complete::file, false, true}},
+         {{"list", "", "only show what is due and what is to come"},
+          {"env", "NAME", "environment of runbook.toml, for the playbooks given", Complete::name},
+          {"timer", "cron|systemd", "only print the line or the units that run this command"},
+          listing,
+          journal},
          "runbook due                            from cron, as the user who ran the playbooks\n"
-         "runbook due --list",
+         "runbook due nightly.lua --env production\n"
+         "runbook due nightly.lua --list\n"
+         "runbook due nightly.lua --timer systemd",
+         "FILE: a playbook with a schedule; it is started when its time has come, once for each "
+         "occurrence, whoever runs `runbook due` on the same journal. While its previous run runs "
+         "or is held, an occurrence is skipped; one that is too late is missed. Both are told, "
+         "and kept in the journal (runbook show schedule.NAME). The first `runbook due FILE` "
+         "makes the schedule known: what was due before does not count. "
          "A follow-up is a run of its own, named after the run that it follows: its source and "
          "parameters are those of that run, whatever the files say by now. One that waits at a "
          "gate is left there: approve it, then resume it. An occurrence of a repeated follow-up "
          "that nobody started in time is left out, and told.",
          "0  done, or waiting for people\n"
-         "1  a follow-up failed; what it did is undone, or kept as declared\n"
-         "2  usage, or a follow-up that could not be started\n"
-         "4  a follow-up needs a person",
+         "1  a run failed; what it did is undone, or kept as declared\n"
+         "2  usage, or a run that could not be started\n"
+         "4  a person is needed: by a run, or before the next one of a schedule can be started",
          false,
          false,
          run_due},
@@ -291,7 +306,8 @@ const std::vector<Command>& table() {
          "timeline, owners, decisions and the way back; runs nothing",
          {{"FILE", Complete::file}},
          {{"format", "text|md|mermaid|json", "form (default text)"},
-          {"env", "NAME", "environment of runbook.toml", Complete::name}},
+          {"env", "NAME", "environment of runbook.toml", Complete::name},
+          {"start", "DATE", "T, for the dates that count from it"}},
          "runbook plan shop.lua --source sqlite:shop.db --target sqlite:copy.db\n"
          "runbook plan shop.lua --format mermaid",
          "Parameters that are missing stand as <name>.",

@@ -126,8 +126,10 @@ journal::RunRecord find_run(journal::Journal& journal, const std::string& word) 
     if (const auto exact = journal.find(word))
         return *exact;
     const std::vector<journal::RunRecord> runs = journal.runs(1000);
-    if (word == "last" && !runs.empty())
-        return runs.front();
+    if (word == "last")
+        for (const journal::RunRecord& run : runs)
+            if (run.outcome != "scheduled") // the record of a schedule is no run
+                return run;
     std::vector<const journal::RunRecord*> found;
     std::vector<std::string> names;
     for (const journal::RunRecord& run : runs) {

@@ -148,6 +148,12 @@ struct Engine::Impl {
                    {"version", RUNBOOK_VERSION},
                    {"journal", session.journal_location},
                    {"sha256", digest::sha256_hex(session.source)}});
+        if (const Occurrence& one = session.options.schedule; !one.schedule.empty())
+            append(session, "schedule.started",
+                   Map{{"schedule", one.schedule},
+                       {"due", time::iso_millis(one.due)},
+                       {"late_s", (record.started - one.due) / 1'000'000},
+                       {"why", fmt::format("its schedule: {}", one.text)}});
         append(session, "plan", shown_plan(session, plan));
     }
 
@@ -425,6 +431,24 @@ int Engine::follow_up(const FollowUp& followup, const Options& options) {
     return impl_->run(session, {}, "");
 }
 
+std::vector<Schedule> Engine::schedules(const Options& options, std::string* playbook) {
+    const Map described = plan(options);
+    *playbook = described.text("name");
+    std::vector<Schedule> made;
+    for (const Value& value : list_at(described, "schedules")) {
+        Map map = *value.get<Map>();
+        std::string id = "schedule." + map.text("slug");
+        for (const std::string& part : {options.environment, map.text("part")})
+            id += part.empty() ? "" : "." + part;
+        made.push_back(schedule_from(map.set("id", id)));
+    }
+    if (made.empty())
+        throw Error("usage",
+                    fmt::format("{}: playbook \"{}\" has no schedule", options.file, *playbook),
+                    "give its header one: schedule = { at = \"02:00 Europe/Berlin\" }");
+    return made;
+}
+
 void Engine::post_notices(const std::string& run, const Options& options) {
     Session session(impl_->register_bindings, impl_->sink, options);
     session.mode = "notices";
@@ -433,6 +457,7 @@ void Engine::post_notices(const std::string& run, const Options& options) {
     if (!record)
         throw Error("usage", fmt::format("no run '{}' in {}", run, session.journal_location));
     load_pinned(session, *record);
+    session.plan_sha256 = plan_hash(session, *describe(session).get<Map>());
     session.hold_lease();
     session.on_begin = [] {};
     impl_->run(session, session.journal->events(run), "");

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "runtime/base/value.h"
+#include "runtime/engine/schedule.h"
 #include "runtime/vm/registry.h"
 #include "runtime/vm/state.h"
 
@@ -35,6 +36,12 @@ struct FollowUp {
     List missed;              ///< numbers of earlier occurrences that nobody started
 };
 
+/// The occurrence of a schedule that a run is.
+struct Occurrence {
+    std::string schedule, text; ///< its record in the journal, and when it is: "at 02:00 UTC"
+    std::int64_t due = 0;       ///< micros
+};
+
 struct Options {
     std::string file;                                            ///< the playbook
     std::vector<std::pair<std::string, std::string>> parameters; ///< --NAME VALUE, as given
@@ -45,9 +52,11 @@ struct Options {
     std::string journal;              ///< location; empty: the default
     bool dry_run = false;
     double extend_s = 0;         ///< resume: so much more time for the question it waits at
+    bool ahead = false;          ///< exec: create the run and leave it until T
     bool detach = false;         ///< leave at a gate with exit 3 instead of waiting
     bool interactive = false;    ///< standard input is a terminal on which people can be asked
     FollowUp followup;           ///< with a parent: only this follow-up is run, see follow_up()
+    Occurrence schedule;         ///< with a schedule: it is an occurrence of that
     bool accept_changed = false; ///< resume: go on although the source changed
 };
 
@@ -90,7 +99,10 @@ class Engine {
     /// source and parameters are those that the parent pinned, its results are there. Returns the
     /// exit code.
     int follow_up(const FollowUp& followup, const Options& options);
-    /// Posts the notices of a run that nobody holds whose date has come.
+    /// The schedules of a playbook; `playbook` gets its name. Throws what loading raises, and
+    /// Error{`usage`} where it has none.
+    std::vector<Schedule> schedules(const Options& options, std::string* playbook);
+    /// Posts the notices and reminders of a run that nobody holds whose date has come.
     void post_notices(const std::string& run, const Options& options);
 
     /// Loads the file (declarations only) and describes it: {name, summary, items:[…], window,

@@ -194,6 +194,7 @@ int host_given(lua_State* L) {
                               {"complete", session.complete},
                               {"start", session.options.start},
                               {"detach", session.options.detach},
+                              {"ahead", session.options.ahead},
                               {"extend", session.options.extend_s},
                               {"interactive", session.options.interactive}});
         return 1;

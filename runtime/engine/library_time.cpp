@@ -2,8 +2,10 @@
 #include "runtime/base/digest.h"
 #include "runtime/base/zone.h"
 #include "runtime/engine/library.h"
+#include "runtime/engine/schedule.h"
 #include "runtime/vm/values.h"
 
+#include <cmath>
 #include <filesystem>
 
 namespace runbook::engine {
@@ -42,6 +44,17 @@ int host_calendar(lua_State* L) {
                               {"minute", civil.minute},
                               {"second", civil.second},
                               {"weekday", civil.weekday}});
+        return 1;
+    });
+}
+
+/// next_time({weekday, day, hour, minute, second, zone}, after): the first instant after `after` at
+/// which a clock there shows that; weekday and day may be left out.
+int host_next_time(lua_State* L) {
+    return guarded(L, [L] {
+        const Moment moment = moment_from(*vm::to_value(L, 1).get<Map>());
+        lua_pushnumber(L, static_cast<double>(next_after(
+                              moment, static_cast<std::int64_t>(std::floor(lua_tonumber(L, 2))))));
         return 1;
     });
 }
@@ -107,7 +120,8 @@ int start_earlier_runs(lua_State* L) {
             L,
             [self, found, playbook, since](Cancel&) {
                 for (const journal::RunRecord& run : self->journal->runs(10'000)) {
-                    if (run.playbook != playbook || run.run == self->run || run.started < since)
+                    if (run.playbook != playbook || run.run == self->run || run.started < since ||
+                        run.outcome == "scheduled") // the record of its schedule is no run
                         continue;
                     Map one{{"run", run.run},
                             {"started", static_cast<double>(run.started) / 1e6},
@@ -173,6 +187,7 @@ void push_history(lua_State* L, const std::vector<journal::Event>& events) {
 void add_time_library(lua_State* L) {
     static const luaL_Reg functions[] = {{"instant", host_instant},
                                          {"calendar", host_calendar},
+                                         {"next_time", host_next_time},
                                          {"channels", host_channels},
                                          {"read_beside", host_read_beside},
                                          {"settings_file", host_settings_file},

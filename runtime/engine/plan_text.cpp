@@ -4,11 +4,13 @@
 #include "runtime/base/json.h"
 #include "runtime/base/text.h"
 #include "runtime/engine/lists.h"
+#include "runtime/engine/plan_around.h"
 #include "runtime/view/words.h"
 
 #include <fmt/format.h>
 
 #include <array>
+#include <cctype>
 #include <vector>
 
 namespace runbook::engine {
@@ -16,14 +18,6 @@ namespace runbook::engine {
 namespace {
 
 constexpr std::size_t columns = 80, name_columns = 26;
-
-std::vector<std::string> texts_at(const Map& map, const char* key) {
-    std::vector<std::string> out;
-    for (const Value& entry : list_at(map, key))
-        if (const auto* text = entry.get<std::string>())
-            out.push_back(*text);
-    return out;
-}
 
 std::string estimate(const Map& item) {
     return item.contains("takes_s") ? text::duration(item.number("takes_s")) : "";
@@ -52,8 +46,11 @@ std::string against(const Map& window, const char* key, std::string_view name) {
 }
 
 std::vector<std::string> window_sentences(const Map& plan) {
-    std::vector<std::string> out = {"all steps as planned: " +
-                                    text::duration(plan.number("total_s"))};
+    std::vector<std::string> out;
+    const Value* start = plan.find("start");
+    if (const Map* T = start ? start->get<Map>() : nullptr)
+        out.push_back(fmt::format("T is {} ({})", minute(T->text("at")), T->text("text")));
+    out.push_back("all steps as planned: " + text::duration(plan.number("total_s")));
     if (const Map* window = window_of(plan)) {
         out.push_back(fmt::format(
             "traffic closed from \"{}\" to \"{}\": {}{}", window->text("from"), window->text("to"),
@@ -61,6 +58,10 @@ std::vector<std::string> window_sentences(const Map& plan) {
         out.push_back(fmt::format("with every answer late: {}{}",
                                   text::duration(window->number("worst_s")),
                                   against(*window, "max_s", "maximum")));
+        if (window->number("escalated_s") > window->number("worst_s"))
+            out.push_back(fmt::format("with every question passed on to the last who is asked, and "
+                                      "each item that may ask doing so: {}",
+                                      text::duration(window->number("escalated_s"))));
         if (window->number("max_s") > 0)
             out.push_back(fmt::format(
                 "latest moment to choose rollback: {} after traffic was closed",
@@ -105,6 +106,18 @@ std::string outside(const Map& reach, std::string_view kind) {
     return confine && *confine->get<bool>()
                ? "the kernel confines these commands to the files below; http does not bind them"
                : "these commands can do whatever their user may: http and files do not bind them";
+}
+
+std::string around_text(const Map& plan) {
+    std::string out;
+    for (const Section& section : sections(plan)) {
+        out += "\n" + section.title + ":\n";
+        for (const auto& [when, name, what] : section.rows)
+            out += wrapped("  " + when + (name.empty() ? "" : "  " + name) +
+                               (what.empty() ? "" : "  (" + what + ")"),
+                           "      ");
+    }
+    return out;
 }
 
 std::string reach_text(const Map& plan) {
@@ -162,7 +175,7 @@ std::string as_text(const Map& plan) {
             out += line.substr(0, line.find_last_not_of(' ') + 1) + "\n" +
                    wrapped(item.text("how"), "      ");
     }
-    return out + reach_text(plan);
+    return out + around_text(plan) + reach_text(plan);
 }
 
 /// Text that stays text in a cell.
@@ -199,6 +212,13 @@ std::string as_markdown(const Map& plan) {
                            cell(value.get<Map>()->text("how")));
     if (list_at(plan, "way_back_order").empty())
         out += "Nothing to undo.\n";
+    for (const Section& section : sections(plan)) {
+        std::string title = section.title;
+        title[0] = static_cast<char>(std::toupper(static_cast<unsigned char>(title[0])));
+        out += fmt::format("\n## {}\n\n| When | Name | What |\n|---|---|---|\n", title);
+        for (const auto& [when, name, what] : section.rows)
+            out += fmt::format("| {} | {} | {} |\n", cell(when), cell(name), cell(what));
+    }
     out += "\n## May touch\n\n";
     if (const Value* value = plan.find("reach"))
         if (const Map* reach = value->get<Map>())
@@ -247,6 +267,7 @@ class Flow {
         out_ += "  done([\"succeeded\"])\n";
         arrive(done, "");
         way_back(plan);
+        around(plan);
         return "flowchart TD\n" + out_;
     }
 
@@ -305,6 +326,23 @@ class Flow {
         if (in_phase_)
             out_ += "  end\n";
         in_phase_ = false;
+    }
+
+    /// What has a date of its own stands beside the flow, a box a kind.
+    void around(const Map& plan) {
+        std::size_t boxes = 0;
+        for (const Section& section : sections(plan)) {
+            const std::size_t box = ++boxes;
+            out_ += fmt::format("  subgraph t{}[\"{}\"]\n", box, label(section.title));
+            for (std::size_t i = 0; i < section.rows.size(); ++i) {
+                std::vector<std::string> about;
+                for (const std::string& part : section.rows[i])
+                    if (!part.empty())
+                        about.push_back(label(part));
+                out_ += fmt::format("  t{}_{}[\"{}\"]\n", box, i, text::join(about, "<br/>"));
+            }
+            out_ += "  end\n";
+        }
     }
 
     void way_back(const Map& plan) {

@@ -291,7 +291,8 @@ void TerminalView::show_note(const journal::Event& event) {
     if (event.event == "redo.finished")
         say_note("▸", data.text("why"));
     if (event.event == "followup.scheduled" || event.event == "followup.missed" ||
-        event.event == "notice.missed" || event.event == "task.opened")
+        event.event == "notice.missed" || event.event == "task.opened" ||
+        event.event == "detach.postponed" || event.event == "reminder.posted")
         say_note(event.event == "followup.scheduled" || event.event == "task.opened" ? "…" : "!",
                  data.text("why"));
     const bool only_begins =

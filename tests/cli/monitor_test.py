@@ -1,6 +1,7 @@
 """Monitors beside a run: what passes and what does not, what each verdict does, what survives a crash; exact refusals."""
 import json
 import os
+import re
 import signal
 import time
 from pathlib import Path
@@ -509,3 +510,51 @@ checkpoint "right" { run = function() return 1 end, pass = function() return fal
     assert ordered.finish(20).exit == 1
     assert run.finish(20).exit == 1
     assert (path.parent / "undone").read_text().split() == ["three", "two", "one"]
+
+
+def test_a_detached_run_stays_while_a_monitor_lasts_and_then_leaves(runbook, playbook):
+    path = playbook("""
+        local p = playbook "x" { summary = "x" }
+        step "open" { run = function() end }
+        monitor "first" { from = "open", lasts = "1500ms", every = "200ms", { function() return 1 end, above = 5, name = "n", verdict = tell "console" } }
+        gate "done" { ask = "Done?" }
+    """)
+    result = runbook("exec", path.name, "--run-id", "r1", "--detach", "--output", "json", cwd=path.parent)
+    assert result.exit == 3, result
+    events = result.events()
+    assert re.fullmatch(r'stays until \d\d:\d\d:\d\d UTC: monitor "first" watches', one(events, "detach.postponed")["why"])
+    names = [e["event"] for e in events]
+    assert names.index("gate.opened") < names.index("detach.postponed") < names.index("monitor.ended") < names.index("run.held")
+    assert one(events, "monitor.ended")["elapsed_s"] >= 1.4
+    assert runbook("resume", "r1", "--approve", "done", cwd=path.parent).exit == 0
+
+
+def test_a_detached_run_that_is_answered_meanwhile_goes_on(runbook, playbook):
+    path = playbook("""
+        local p = playbook "x" { summary = "x" }
+        step "open" { run = function() end }
+        monitor "first" { from = "open", lasts = "4s", every = "200ms", { function() return 1 end, above = 5, name = "n", verdict = tell "console" } }
+        gate "done" { ask = "Done?" }
+    """)
+    run = runbook.start("exec", path.name, "--run-id", "r1", "--detach", "--output", "json", cwd=path.parent)
+    deadline = time.monotonic() + 20
+    while '"detach.postponed"' not in runbook("show", "r1", "--output", "json").out:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert runbook("approve", "r1", "done").exit == 0
+    result = run.finish()
+    assert result.exit == 0, result  # after the monitor's time
+
+
+def test_detach_is_refused_where_people_are_asked_inside_of_a_monitor(runbook, playbook):
+    path = playbook("""
+        local p = playbook "x" { summary = "x" }
+        step "open" { run = function() end }
+        gate "go" { ask = "Go?" }
+        step "close" { run = function() end }
+        monitor "between" { from = "open", to = "close", every = "200ms", { function() return 1 end, above = 5, name = "n", verdict = tell "console" } }
+    """)
+    result = runbook("exec", path.name, "--detach", cwd=path.parent)
+    assert result.exit == 2
+    assert result.err == ('error: --detach: gate "go" waits for people while monitor "between" watches up to "close", and nobody would watch\n'
+                          "hint: leave --detach away, or let the monitor end before it\n")

@@ -99,6 +99,63 @@ def test_mermaid_is_a_flowchart_without_loose_quotes(plan):
     assert f'  {ids["go live"]} -.->|"no answer: rollback"| b0' in lines
 
 
+AROUND = """
+    local p = playbook "move" { summary = "x", roles = { lead = "Migration Lead", dba = "DBA" }, params = { kind = { "string" } },
+      updates = { to = "console", also = { done = "console" }, every = "15m", in_rollback = "5m" },
+      schedule = { { name = "weekly", at = "Sunday 03:00 UTC", params = { kind = "full" } }, { name = "hourly", every = "1h", missed = "run once" } } }
+    notice "a week ahead" { at = "T-7d", to = "console", text = "x" }
+    notice "on a day" { at = "2030-06-01 07:00 UTC", to = { "console" }, text = "x" }
+    checklist "ready" { due = "T-1d", confirm("lead", "all here"), confirm("dba", "backup") }
+    gate "go" { at = "T-30m", role = "lead", ask = "Go?" }
+    step "a" { run = function() end }
+    followup "first day" { every = "2h", times = 12, owner = "dba", run = function() end }
+    followup "sign-off" { after = "1d", gate = { all_of = { "lead", "dba" } }, ask = "Done?" }
+    followup "take down" { at = "Friday 09:00 Europe/Berlin", owner = "dba", manual = "Switch it off" }
+    on_rollback "inquiry" { owner = "lead", tasks = { { "tell the users", by = "1h" }, { "find the cause", owner = "dba" } } }
+"""
+
+
+def test_what_stands_around_the_run_is_in_every_form(runbook, playbook):
+    path = playbook(AROUND)
+
+    def plan(form, *more):
+        result = runbook("plan", path, "--format", form, *more)
+        assert result.exit == 0, result
+        return result.out
+
+    data = json.loads(plan("json", "--start", "2031-03-10 22:00 Europe/Berlin"))
+    assert data["start"] == {"text": "2031-03-10 22:00 Europe/Berlin", "at": "2031-03-10T21:00:00.000Z"}
+    assert [(one["kind"], one["name"], one["when"], one["at"][:16]) for one in data["ahead"]] == [
+        ("notice", "on a day", "2030-06-01 07:00 UTC", "2030-06-01T07:00"), ("notice", "a week ahead", "T-7d", "2031-03-03T21:00"),
+        ("checklist", "ready", "T-1d", "2031-03-09T21:00"), ("gate", "go", "T-30m", "2031-03-10T20:30")]
+    assert [(one["name"], one["when"], one["what"]) for one in data["followups"]] == [
+        ("first day", "every 2h, 12 times", "runs"), ("sign-off", "1d after the run", 'asks lead, dba: "Done?"'),
+        ("take down", "Friday 09:00 Europe/Berlin, the first after the run", "by hand: Switch it off")]
+    assert [(one["text"], one.get("by_s"), one["owner_title"]) for one in data["after_rollback"]] == [("tell the users", 3600, "Migration Lead"), ("find the cause", None, "DBA")]
+    assert [(one["name"], one["text"], one["missed"]) for one in data["schedules"]] == [("weekly", "at Sunday 03:00 UTC", "skip"), ("hourly", "every 1h", "run once")]
+    assert data["updates"]["every_s"] == 900 and data["updates"]["to"] == ["console"]
+
+    undated = json.loads(plan("json"))
+    assert "start" not in undated and [one.get("at") for one in undated["ahead"]] == [None, None, None, "2030-06-01T07:00:00.000Z"]
+
+    text = plan("text", "--start", "2031-03-10 22:00 Europe/Berlin")
+    assert all(len(line) <= 80 for line in text.splitlines()), text
+    flat = " ".join(text.split())
+    for wanted in ("T is 2031-03-10 21:00 UTC (2031-03-10 22:00 Europe/Berlin)", "T-7d 2031-03-03 21:00 UTC a week ahead (notice to console)",
+                   "T-1d 2031-03-09 21:00 UTC ready (checklist: confirmed by lead, dba)", "T-30m 2031-03-10 20:30 UTC go (gate: asks lead)",
+                   "every 15m updates (to console; done also to console; every 5m in a rollback)", "every 2h, 12 times first day (DBA: runs)",
+                   "within 1h tell the users (Migration Lead)", "at Sunday 03:00 UTC weekly (missed where it is later than 1h; --kind full)",
+                   "every 1h hourly (after a downtime the newest is run once)"):
+        assert wanted in flat, (wanted, text)
+
+    markdown = plan("md")
+    assert "## Afterwards\n\n| When | Name | What |\n|---|---|---|\n| every 2h, 12 times | first day | DBA: runs |\n" in markdown
+    assert "| T-7d | a week ahead | notice to console |" in markdown and "## After a rollback" in markdown and "## Started by itself" in markdown
+    flow = plan("mermaid")
+    assert 'subgraph t5["after a rollback"]' in flow and 't5_0["within 1h<br/>tell the users<br/>Migration Lead"]' in flow
+    assert flow.count("subgraph") == flow.splitlines().count("  end")
+
+
 def test_an_unknown_form_names_the_nearest(runbook, playbook):
     result = runbook("plan", playbook(PLAN), "--format", "mermayd")
     assert result.exit == 2

@@ -54,6 +54,24 @@ def test_a_window_that_adds_up_is_silent_and_its_figures_are_in_the_plan(runbook
     assert (window["planned_s"], window["worst_s"], window["latest_rollback_s"]) == (22 * 60, 32 * 60, 50 * 60)
 
 
+def test_a_window_that_fits_only_while_people_answer_early_says_the_worst_case(runbook, playbook):
+    path = playbook(f"""
+        local p = playbook "w" {{ summary = "x", roles = {{ dba = "DBA", cto = "CTO" }}, {WINDOW}, rollback = {{ within = "10m" }},
+          ask = {{ within = "10m", escalate = {{ "dba", "cto" }}, otherwise = "rollback" }} }}
+        step "close" {{ takes = "1m", run = function() end }}
+        gate "go" {{ role = "dba", ask = "Go?" }}
+        checkpoint "fits" {{ takes = "2m", run = function() end, pass = function() return true end, fail = {{ otherwise = ask "dba" }} }}
+        step "open" {{ takes = "1m", run = function() end }}
+    """)
+    assert findings(runbook, path) == (0, (
+        "playbook.lua:1: warning: window: it fits only while people answer early: where each question goes on to all whom `ask` escalates to, and each item that may "
+        'ask does ("go" 30m, "fits" 30m), the steps take 1h 4m, and a rollback 10m more: 1h 14m, the maximum is 60m\n1 file checked: no mistakes, 1 warning\n'))
+    window = json.loads(runbook("plan", path.name, "--format", "json", cwd=path.parent).out)["window"]
+    assert (window["planned_s"], window["worst_s"], window["escalated_s"]) == (4 * 60, 14 * 60, 64 * 60)
+    assert "with every question passed on to the last who is asked, and each item that may ask doing so: 1h 4m" in " ".join(
+        runbook("plan", path.name, cwd=path.parent).out.split())
+
+
 def test_an_overdue_window_asks_while_the_work_goes_on(runbook, playbook):
     path = playbook("""
         local p = playbook "w" { summary = "x", needs = { shell = { "sleep" }, files = { "./" } }, rollback = { within = "1m" }, ask = { within = "1m" },

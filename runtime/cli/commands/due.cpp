@@ -1,19 +1,20 @@
-// `runbook due`: follow-ups and notices whose time has come. For cron; whatever runs twice at once
-// starts nothing twice, because the run of a follow-up has a name of its own.
+// `runbook due`: schedules, follow-ups and notices whose time has come. For cron; whatever runs
+// twice at once starts nothing twice, because each run of these has a name of its own.
 #include "runtime/base/error.h"
 #include "runtime/base/json.h"
 #include "runtime/base/redact.h"
 #include "runtime/base/time.h"
 #include "runtime/cli/arguments.h"
 #include "runtime/cli/command.h"
+#include "runtime/cli/dated.h"
 #include "runtime/cli/output.h"
+#include "runtime/cli/schedules.h"
 #include "runtime/journal/journal.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <filesystem>
-#include <set>
 
 namespace runbook::cli {
 
@@ -27,8 +28,10 @@ struct Occurrence {
 
 struct Due {
     std::vector<Occurrence> occurrences;
-    std::vector<std::string> notices; ///< runs that have one whose date has come
+    std::vector<std::string> notices; ///< runs with a notice or reminder whose date has come
+    std::vector<Dated> dated;
     std::vector<std::string> waiting; ///< held runs whose `not_before` has come
+    std::vector<Scheduled> schedules;
 };
 
 const List& list_at(const Map& map, std::string_view key) {
@@ -96,19 +99,6 @@ void add_occurrences(journal::Journal& journal, const std::string& parent, const
     }
 }
 
-/// Whether a notice of the run is due and was neither posted nor given up.
-bool notice_due(const std::vector<journal::Event>& events) {
-    std::set<std::string> open;
-    for (const journal::Event& event : events) {
-        if (event.event == "notice.scheduled" &&
-            micros_of(Value(event.data.text("at"))) <= time::now_micros())
-            open.insert(event.data.text("notice"));
-        if (event.event == "notice.posted" || event.event == "notice.missed")
-            open.erase(event.data.text("notice"));
-    }
-    return !open.empty();
-}
-
 /// Whether the run was held only until a time that has come.
 bool wait_is_over(const std::vector<journal::Event>& events) {
     for (auto it = events.rbegin(); it != events.rend(); ++it)
@@ -121,20 +111,28 @@ bool wait_is_over(const std::vector<journal::Event>& events) {
 
 Due look(journal::Journal& journal) {
     Due due;
-    for (const journal::RunRecord& run : journal.runs(100'000)) {
+    const auto runs = journal.runs(100'000);
+    due.schedules = known_schedules(journal, runs);
+    for (const journal::RunRecord& run : runs) {
         const bool succeeded =
             run.state == journal::RunState::finished && run.outcome == "succeeded";
         if (!succeeded && run.state != journal::RunState::held)
             continue;
         const auto events = journal.events(run.run);
-        if (notice_due(events))
-            due.notices.push_back(run.run);
+        for (Dated& one : dated_of(events)) {
+            if (one.at <= time::now_micros() &&
+                (due.notices.empty() || due.notices.back() != run.run))
+                due.notices.push_back(run.run);
+            due.dated.push_back(std::move(one));
+        }
         if (!succeeded && wait_is_over(events))
             due.waiting.push_back(run.run);
         for (const journal::Event& event : events)
             if (succeeded && event.event == "followup.scheduled")
                 add_occurrences(journal, run.run, event.data, due.occurrences);
     }
+    std::stable_sort(due.dated.begin(), due.dated.end(),
+                     [](const Dated& a, const Dated& b) { return a.at < b.at; });
     std::stable_sort(
         due.occurrences.begin(), due.occurrences.end(),
         [](const Occurrence& a, const Occurrence& b) { return a.followup.due < b.followup.due; });
@@ -146,10 +144,46 @@ std::string minute(std::int64_t micros) {
     return iso.substr(0, 10) + " " + iso.substr(11, 5);
 }
 
+/// The schedules, each with its next occurrence, or the one that has come.
+void list_schedules(const std::vector<Scheduled>& schedules, bool as_json) {
+    std::vector<std::vector<std::string>> rows = {{"due (UTC)", "schedule", "", "state", "missed"}};
+    for (const Scheduled& one : schedules) {
+        const std::string state = one.due ? "due" : one.known ? "to come" : "not known yet";
+        const std::string& id = one.schedule.id;
+        if (as_json)
+            fmt::print("{}\n",
+                       json::dump(redact(Value(
+                           Map{{"schedule", id.substr(id.find('.') + 1)},
+                               {"playbook", one.playbook},
+                               {"file", one.file},
+                               {"when", one.schedule.text},
+                               {"due", time::iso_millis(one.at * 1'000'000)},
+                               {"run", one.schedule.run_of(one.at)},
+                               {"state", state},
+                               {"blocked", one.blocked},
+                               {"missed", one.state.missed},
+                               {"last_missed",
+                                one.state.last_missed == 0
+                                    ? Value{}
+                                    : Value{time::iso_millis(one.state.last_missed * 1'000'000)}},
+                               {"why", one.state.last_why}}))));
+        rows.push_back(
+            {minute(one.at * 1'000'000), id.substr(id.find('.') + 1), one.schedule.text,
+             one.blocked.empty() ? state : state + "; " + one.blocked,
+             one.state.missed == 0
+                 ? ""
+                 : fmt::format("{}, the last for {}: {}", one.state.missed,
+                               minute(one.state.last_missed * 1'000'000), one.state.last_why)});
+    }
+    if (!as_json && !schedules.empty())
+        fmt::print("{}", redact(aligned(rows)));
+}
+
 int list(const Due& due, const Arguments& arguments) {
     const bool as_json = arguments.text("output") == "json";
     std::vector<std::vector<std::string>> rows = {
         {"due (UTC)", "follow-up", "of run", "owner", "state", "run"}};
+    list_schedules(due.schedules, as_json);
     for (const Occurrence& one : due.occurrences) {
         if (as_json)
             fmt::print("{}\n",
@@ -163,14 +197,18 @@ int list(const Due& due, const Arguments& arguments) {
         rows.push_back({minute(one.followup.due), one.followup.name, one.followup.parent, one.owner,
                         one.state, one.run});
     }
-    if (as_json)
+    if (as_json) {
+        for (const Dated& one : due.dated)
+            fmt::print("{}\n", json::dump(redact(Value(dated_map(one)))));
         return 0;
-    if (due.occurrences.empty())
-        fmt::print("no follow-ups\n");
-    else
-        fmt::print("{}", redact(aligned(rows)));
-    for (const std::string& run : due.notices)
-        fmt::print("notices are due: run {}\n", run);
+    }
+    if (due.occurrences.empty() && due.schedules.empty() && due.dated.empty())
+        fmt::print("nothing is due or to come\n");
+    if (!due.occurrences.empty())
+        fmt::print("{}{}", due.schedules.empty() ? "" : "\n", redact(aligned(rows)));
+    if (!due.dated.empty())
+        fmt::print("{}{}", due.schedules.empty() && due.occurrences.empty() ? "" : "\n",
+                   redact(aligned(dated_rows(due.dated))));
     for (const std::string& run : due.waiting)
         fmt::print("its wait is over: run {}\n", run);
     return 0;
@@ -205,13 +243,24 @@ int tell(const Error& error, const std::string& what) {
 } // namespace
 
 int run_due(const Context& context, const Arguments& arguments) {
+    const std::vector<std::string>& files = arguments.positional;
     engine::Options options;
     options.journal = lasting_location(arguments);
     options.detach = true;
-    const auto journal = open_journal(arguments);
-    const Due due = look(*journal);
-    if (arguments.has("list"))
+    if (arguments.has("timer")) {
+        fmt::print("{}", timer_lines(arguments, schedules_of(context, arguments, files, nullptr)));
+        return 0;
+    }
+    const bool only_looks = arguments.has("list");
+    const auto journal = files.empty() || only_looks
+                             ? open_journal(arguments)
+                             : journal::Journal::open(options.journal); // a first one makes it
+    Due due = look(*journal);
+    if (only_looks) {
+        if (!files.empty())
+            due.schedules = schedules_of(context, arguments, files, journal.get());
         return list(due, arguments);
+    }
     const std::filesystem::path here = std::filesystem::current_path();
     int exit = 0;
     for (const std::string& run : due.notices) {
@@ -231,7 +280,15 @@ int run_due(const Context& context, const Arguments& arguments) {
                 worse(exit, engine::Engine(context.register_bindings, shown).resume(run, options));
             shown.finish();
         } catch (const Error& error) {
-            exit = worse(exit, tell(error, "run " + run));
+            if (error.message().starts_with("--detach: ")) { // told in its channels too
+                fmt::print(stderr,
+                           "{}: its time has come, and somebody has to go on with it: runbook "
+                           "resume {} ({})\n",
+                           run, run, error.message().substr(10));
+                exit = worse(exit, engine::person_needed);
+            } else {
+                exit = worse(exit, tell(error, "run " + run));
+            }
         }
         std::filesystem::current_path(here);
     }
@@ -251,6 +308,15 @@ int run_due(const Context& context, const Arguments& arguments) {
         } catch (const Error& error) {
             exit = worse(exit, tell(error, fmt::format("follow-up \"{}\" of run {}",
                                                        one.followup.name, one.followup.parent)));
+        }
+        std::filesystem::current_path(here);
+    }
+    for (const std::string& file :
+         files) { // last: they may take hours, and no other waits for them
+        try {
+            exit = worse(exit, start_scheduled(context, arguments, file, options));
+        } catch (const Error& error) {
+            exit = worse(exit, tell(error, file));
         }
         std::filesystem::current_path(here);
     }

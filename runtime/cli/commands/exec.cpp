@@ -65,7 +65,7 @@ int guarded(Shown& shown, Run run) {
 
 /// The playbook's reads, its writes as lines; no run.
 int dry_run(const Context& context, const engine::Options& options, const Arguments& arguments) {
-    for (const char* option : {"report", "detach", "run-id"})
+    for (const char* option : {"report", "detach", "ahead", "run-id"})
         if (arguments.has(option))
             throw Error("usage", fmt::format("--{} and --dry-run: a dry run is no run", option),
                         "leave one of them out");
@@ -95,6 +95,7 @@ int run_exec(const Context& context, const Arguments& arguments) {
     options.environment = arguments.text("env");
     options.run_id = arguments.text("run-id");
     options.start = arguments.text("start");
+    options.ahead = arguments.has("ahead");
     options.parameters = parameters_of(context, *find_command("exec"), file, arguments.rest);
     if (arguments.has("dry-run"))
         return dry_run(context, options, arguments);

@@ -14,6 +14,7 @@ int run_plan(const Context& context, const Arguments& arguments) {
     engine::Options options;
     options.file = arguments.positional.front();
     options.environment = arguments.text("env");
+    options.start = arguments.text("start");
     options.parameters =
         parameters_of(context, *find_command("plan"), options.file, arguments.rest);
     engine::Engine engine(context.register_bindings, silent());

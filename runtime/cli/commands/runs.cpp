@@ -6,8 +6,10 @@
 #include "runtime/base/time.h"
 #include "runtime/cli/arguments.h"
 #include "runtime/cli/command.h"
+#include "runtime/cli/dated.h"
 #include "runtime/cli/declarations.h"
 #include "runtime/cli/output.h"
+#include "runtime/cli/schedules.h"
 #include "runtime/journal/journal.h"
 #include "runtime/view/report/report.h"
 
@@ -31,16 +33,24 @@ std::string state_of(const journal::RunRecord& run) {
     return run.outcome.empty() ? "held" : run.outcome;
 }
 
+/// Of what `runs` lists: a schedule also says what was missed.
+std::string listed_state(journal::Journal& journal, const journal::RunRecord& run) {
+    if (!is_schedule(run))
+        return state_of(run);
+    const auto missed = engine::fold_schedule(journal.events(run.run)).missed;
+    return missed == 0 ? "scheduled" : fmt::format("scheduled, {} missed", missed);
+}
+
 std::string minute(std::int64_t micros) {
     const std::string iso = time::iso_millis(micros);
     return iso.substr(0, 10) + " " + iso.substr(11, 5);
 }
 
-Map to_map(const journal::RunRecord& run) {
+Map to_map(const journal::RunRecord& run, const std::string& state) {
     return Map{{"run", run.run},
                {"playbook", run.playbook},
                {"file", run.file},
-               {"state", state_of(run)},
+               {"state", state},
                {"outcome", run.outcome},
                {"exit", run.exit < 0 ? Value{} : Value{run.exit}},
                {"started", time::iso_millis(run.started)},
@@ -88,7 +98,7 @@ int run_runs(const Context&, const Arguments& arguments) {
     const auto runs = journal->runs(static_cast<std::size_t>(arguments.number("limit", 20)));
     if (arguments.text("output") == "json") {
         for (const journal::RunRecord& run : runs)
-            fmt::print("{}\n", json::dump(redact(Value(to_map(run)))));
+            fmt::print("{}\n", json::dump(redact(Value(to_map(run, listed_state(*journal, run))))));
         return 0;
     }
     if (runs.empty()) {
@@ -98,7 +108,7 @@ int run_runs(const Context&, const Arguments& arguments) {
     std::vector<std::vector<std::string>> rows = {
         {"run", "started (UTC)", "playbook", "state", "exit"}};
     for (const journal::RunRecord& run : runs)
-        rows.push_back({run.run, minute(run.started), run.playbook, state_of(run),
+        rows.push_back({run.run, minute(run.started), run.playbook, listed_state(*journal, run),
                         run.exit < 0 ? "" : std::to_string(run.exit)});
     fmt::print("{}", redact(aligned(rows)));
     return 0;
@@ -126,6 +136,9 @@ int run_show(const Context&, const Arguments& arguments) {
     const auto view = view::plain_view(*output, std::move(settings));
     for (const journal::Event& event : events)
         view->on_event(event);
+    const std::vector<Dated> dated = dated_of(events);
+    if (!dated.empty() && run.state != journal::RunState::finished)
+        fmt::print("\n{}", redact(aligned(dated_rows(dated))));
     if (!events.empty() && run.state == journal::RunState::running && run.owner_alive)
         fmt::print("\nit runs (process {}): runbook tail, pause, cancel or rollback {}\n",
                    run.owner_pid, run.run);

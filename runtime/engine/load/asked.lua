@@ -73,6 +73,32 @@ function M.describe(item)
   return { entries = entries, ahead = item.t.due ~= nil, due = item.t.due, valid_s = seconds(item.t.valid) }
 end
 
+-- Whether a step declares a way back: rule 2, as far as the file shows it.
+function M.has_way_back(item)
+  if item.t.undo or item.t.loses then return true end
+  for _, action in ipairs(item.actions or {}) do
+    if action.undo then return true end
+  end
+  return false
+end
+
+-- The first question of `track` whose silence would have an effect that nobody is there for, when the run is left alone (rule 9): a
+-- deadline that leads on, with something behind it that has a way back. Returns item, who, verdict; nil where there is none.
+-- `settled(item, who)`: it is over, or answered already; `has_way_back(item)`: what a run knows better than the file.
+function M.left_alone(track, settled, has_way_back)
+  local behind = false
+  has_way_back = has_way_back or M.has_way_back
+  for _, item in ipairs(track) do
+    local asked = item.kind ~= "step" and M.describe(item)
+    if asked and behind then
+      local who = asked.who or asked.entries[1].who
+      local otherwise = M.otherwise(item.t.otherwise or (item.t.fail and item.t.fail.otherwise) or nil).verdict
+      if who.within_s and otherwise ~= "hold" and otherwise ~= "tell" and not (settled and settled(item, who)) then return item, who, otherwise end
+    end
+    behind = behind or (item.kind == "step" and item.t.on ~= "rollback" and has_way_back(item))
+  end
+end
+
 -- Findings: a role that is not there, and a question that nobody can answer. `initiator` is nil where only the file is looked at.
 function M.findings(add, initiator)
   local header = program.header().t

@@ -22,17 +22,9 @@ local function each_area_function(fn, visit)
   end
 end
 
-local function has_way_back(item)
-  if item.t.undo or item.t.loses then return true end
-  for _, action in ipairs(item.actions or {}) do
-    if action.undo then return true end
-  end
-  return false
-end
-
 -- Rule 2, seen before the run: a step whose run itself calls what changes the world, and that has no way back.
 local function check_effects(item, writes, add)
-  if item.kind ~= "step" or type(item.t.run) ~= "function" or has_way_back(item) then return end
+  if item.kind ~= "step" or type(item.t.run) ~= "function" or program.asked.has_way_back(item) then return end
   local found
   each_area_function(item.t.run, function(name, line)
     if writes[name] and not found then found = { name = name, line = line } end

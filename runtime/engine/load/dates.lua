@@ -4,7 +4,6 @@ local host = ...
 local M = {}
 
 local weekdays = { sunday = 0, monday = 1, tuesday = 2, wednesday = 3, thursday = 4, friday = 5, saturday = 6 }
-local day = 86400
 
 local function clock(text)
   local hour, minute, rest = text:match "^(%d%d?):(%d%d)(.*)$"
@@ -83,14 +82,8 @@ end
 function M.instant(parsed, T, after)
   if parsed.kind == "offset" then return T + parsed.seconds end
   if parsed.kind == "instant" then return parsed.at end
-  for ahead = 0, 8 do
-    local shown = host.calendar(after + ahead * day, parsed.zone)
-    if not parsed.weekday or shown.weekday == parsed.weekday then
-      local at = host.instant({ year = shown.year, month = shown.month, day = shown.day, hour = parsed.clock.hour,
-        minute = parsed.clock.minute, second = parsed.clock.second }, parsed.zone)
-      if at and at > after then return at end
-    end
-  end
+  return host.next_time({ weekday = parsed.weekday, day = parsed.day, hour = parsed.clock.hour, minute = parsed.clock.minute, second = parsed.clock.second,
+    zone = parsed.zone }, after)
 end
 
 return M

@@ -176,7 +176,9 @@ function program.describe()
       default = entry.t.default ~= nil and tostring(entry.t.default) or nil, access = entry.t.access,
       value = entry.value ~= nil and tostring(entry.value) or (entry.type == "secret" and ("*** from " .. tostring(entry.source))) or nil }
   end
+  local around = program.around()
   return { name = header.name, summary = t.summary or "", items = items, total_s = total, way_back_order = back, window = program.window,
     rollback_within_s = seconds((t.rollback or {}).within), reach = reach(), parameters = parameters, roles = t.roles,
-    locks = locks(t, program.parameters) }
+    locks = locks(t, program.parameters), schedules = around.schedules, start = around.start,
+    ahead = around.ahead, updates = around.updates, followups = around.followups, after_rollback = around.after_rollback }
 end

@@ -5,7 +5,7 @@ file("prelude", host)
 local options = file "options"
 local language = file("language", host, options, file("params", host))
 language.dates = file("dates", host)
-for _, name in ipairs { "playbook", "step", "checkpoint", "people", "monitor", "expect", "time", "compose", "followup" } do file("words/" .. name, language) end
+for _, name in ipairs { "playbook", "step", "checkpoint", "people", "monitor", "expect", "time", "compose", "followup", "schedule" } do file("words/" .. name, language) end
 
 local program = {
   options = options,
@@ -19,9 +19,11 @@ setmetatable(program, { __index = function(_, key)
   if key == "parameters" then return language.header and language.header.parameters or {} end
 end })
 program.asked = file("asked", host, program)
+language.asked = program.asked
 file("channels", host, program)
 file("followup", host, program)
 file("window", host, program)
+file("around", host, program)
 file("describe", host, program)
 file("contradictions", host, program)
 return file("complete", host, program)

@@ -119,6 +119,12 @@ local function flatten_actions(who, t)
   return actions
 end
 
+-- A name as a part of a run's name: small letters, digits and dashes.
+function M.slug(name)
+  local slug = name:lower():gsub("[^%w]+", "-"):gsub("^%-+", ""):gsub("%-+$", "")
+  return slug
+end
+
 M.host, M.options, M.params, M.words, M.track, M.names = host, options, params, words, track, names
 M.Verdict, M.Action, M.Way = Verdict, Action, Way
 M.late_checks = {} -- functions (add, names, track): what only the whole file shows, by the file of the words it belongs to

@@ -141,5 +141,11 @@ function M.declare(who, declared, known, check_options, fail)
   return proxy, list
 end
 
+-- What is wrong with a text as a value of a declared parameter, or nil.
+function M.wrong(t, text)
+  local value, problem = convert[t[1]](text, t)
+  return value == nil and problem or nil
+end
+
 M.dashed = dashed
 return M

@@ -66,6 +66,21 @@ local function question(item, entry, who, opened, floor)
     prompt = entry.text .. (type(t.through) == "string" and (" (through %s)"):format(t.through) or "") .. " - confirm?" .. hint }
 end
 
+-- The confirmations of a list that are not there yet, whoever runs the run.
+function M.unanswered(item)
+  local open = {}
+  for _, entry in ipairs(item.t) do
+    local state = M.state(item, entry.text)
+    if entry.__class == "confirm" and not state.waived and not (state.outcome and state.outcome.answer == "approve") then
+      local q = { subject = program.asked.subject(item, entry), label = entry_label(item, entry.text), item = item, entry = entry.text,
+        who = program.asked.entry(item, entry), opened = state.at or host.now(), answers = state.answers, valid = common.seconds(item.t.valid),
+        verbs = { approve = "approve", confirm = "approve", reject = "reject", waive = "waive" } }
+      if not engine.people.enough(q) then open[#open + 1] = entry end
+    end
+  end
+  return open
+end
+
 -- Runs the probes; waived ones are not looked at. Returns text → {passed, note}.
 local function probe(item)
   local seen = {}

@@ -13,6 +13,8 @@ end
 
 function M.perform(item)
   local t, started = item.t, host.monotonic()
+  local waits = t.on == nil and engine.time.wait(item)
+  if waits then return waits end
   local repaired = item.repaired -- also by an earlier process: a repair that was interrupted is not begun again
   item.attempt = 0
   while true do

@@ -7,7 +7,7 @@ for _, name in ipairs {
   "checkpoint", "gate", "checklist",
   "rollback", "dry", "redo",
   "sample", "finding", "monitor",
-  "time", "window", "outbox", "says", "updates", "notices", "goals", "followup", "history",
+  "time", "window", "outbox", "says", "updates", "ahead", "notices", "goals", "followup", "history",
   "ending", "restore", "main",
 } do
   engine[name] = host.chunk("runtime/engine/run/" .. name .. ".lua")(engine)

@@ -261,6 +261,8 @@ function M.main(history, mode, way)
   if mode == "rollback" and way ~= "" and not rollback.knows_way(way) then host.raise_usage(rollback.unknown_way(way)) end
   local retry = mode == "retry" and order_retry(past, way)
   if mode == "exec" then people.initiators[1] = host.user() end
+  local ahead = mode == "exec" and host.given().ahead
+  if ahead then engine.ahead.check() end
   local voided = engine.agreement.settle(track)
   if mode ~= "rollback" and mode ~= "notices" then people.check_given(track) end
   host.begin()
@@ -268,7 +270,8 @@ function M.main(history, mode, way)
   -- Its end is journaled, and the process died before the run's record said so.
   if past.ended and mode == "resume" then return past.ended.exit, past.ended.outcome end
   if mode == "notices" then return engine.time.only_notices(history) end
-  engine.time.begin(history)
+  engine.time.begin(history, mode)
+  if ahead then return engine.ahead.leave() end
   if past.rolled_back then
     local changed = past.touched or touched()
     return finish(changed and "rolled_back" or "failed", 1, { why = past.why })

@@ -151,6 +151,39 @@ function M.after(item)
   end
 end
 
+-- The monitor that still watches longest and the instant at which its time is over; nil where none does. What watches up to a step
+-- has no such instant: see unwatched().
+function M.watching()
+  local last
+  for _, item in ipairs(monitors()) do
+    if item.status == "started" and item.until_at and host.now() < item.until_at and (not last or item.until_at > last.until_at) then last = item end
+  end
+  return last, last and last.until_at
+end
+
+-- --detach stays while a monitor lasts, because nobody else would watch, and says so. Whether one does.
+function M.postpone(item)
+  local watcher, till = M.watching()
+  if not watcher then return false end
+  journal("detach.postponed", item, { monitor = watcher.name, till = host.iso(till),
+    why = ("stays until %s UTC: %s watches"):format(host.iso(till):sub(12, 19), label("monitor", watcher.name)) })
+  return true
+end
+
+-- --detach: the first monitor that watches up to a step while people are asked before it, and what asks them; nil where there is none.
+function M.unwatched(track)
+  for _, one in ipairs(monitors()) do
+    local from, to = program.names[one.t.from], program.names[one.t.to or ""]
+    for index = to and one.status ~= "finished" and from.index or 1, to and to.index or 0 do
+      local item = track[index]
+      local asked = item.status ~= "finished" and item.status ~= "skipped" and not item.passed_over and item.t.on ~= "rollback" and program.asked.describe(item)
+      local people = asked and asked.who
+      for _, entry in ipairs(asked and asked.entries or {}) do people = people or entry.kind == "confirm" end
+      if people then return one, item end
+    end
+  end
+end
+
 -- At the end of the run: stays with the monitors that still last.
 function M.wait()
   for _, item in ipairs(monitors()) do

@@ -41,7 +41,7 @@ local function post(notice, at)
   if text then engine.outbox.post({ key = key(notice), text = text, title = program.header().name, about = "notice", data = { notice = notice.name } }, program.list_of(notice.t.to)) end
 end
 
--- Posts what is due; returns the instant of the next one, or nil.
+-- Posts notices that are due; returns the instant of the next one, or nil.
 function M.post_due()
   local next_at
   for _, notice in ipairs(program.notices) do
@@ -55,8 +55,9 @@ end
 
 local function wait_and_post()
   while true do
-    local next_at = M.post_due()
-    if not next_at then return end
+    local next_at, reminder = M.post_due(), engine.ahead.post_due()
+    if not next_at and not reminder then return end
+    next_at = math.min(next_at or reminder, reminder or next_at)
     host.sleep(math.max(0.01, math.min(30, next_at - host.now()))) -- the wall clock may be set meanwhile
   end
 end
@@ -66,10 +67,14 @@ function M.begin()
     if not scheduled[notice.name] then
       local at = program.dates.instant(notice.when, engine.time.T, host.now())
       scheduled[notice.name] = at
-      host.append("notice.scheduled", "", { notice = notice.name, at = host.iso(at), why = ("\"%s\" for %s"):format(notice.name, host.iso(at)) })
+      host.append("notice.scheduled", "", { notice = notice.name, at = host.iso(at), what = "to " .. table.concat(program.list_of(notice.t.to), ", "), why = ("\"%s\" for %s"):format(notice.name, host.iso(at)) })
     end
   end
-  if #program.notices > 0 then task = host.spawn(wait_and_post) end
+  if engine.ahead.leaving() then
+    M.post_due()
+    return
+  end
+  if #program.notices > 0 or engine.ahead.reminds() then task = host.spawn(wait_and_post) end
 end
 
 function M.stop()

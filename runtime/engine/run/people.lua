@@ -211,8 +211,15 @@ function M.wait(questions, over)
       end
       if open == 0 or over and over() then return end
       if given.detach and not questions.stays then
-        detached = true
-        return
+        local watcher = questions[1].item.kind ~= "monitor" and engine.monitor.watching() -- its own question is put beside it
+        if not watcher then
+          detached = true
+          return
+        end
+        if not questions.postponed then
+          questions.postponed = true
+          engine.monitor.postpone(questions[1].item)
+        end
       end
       host.sleep(math.max(0.001, wake - host.now()))
     end
@@ -224,6 +231,25 @@ function M.wait(questions, over)
   end
   if not ok then error(problem, 0) end
   return detached and "detached" or nil
+end
+
+-- Whether what was answered by now would be enough; nothing is taken. A waiver counts: whether it may be is judged when the run
+-- gets there.
+function M.enough(q)
+  M.read()
+  local before = {}
+  for _, answer in ipairs(q.answers) do before[#before + 1] = answer end
+  for _, request in ipairs(M.requests(q.subject, 0)) do
+    local answer, data = q.verbs[request.verb], request.data
+    if answer == "waive" then return true end
+    if answer == "reject" then return false end
+    local given = { answer = answer, by = request.by, as = data.as, evidence = data.evidence, plan = data.plan, at = request.at }
+    if answer and not out_of_date(q, given) then
+      local right = right_of(setmetatable({ answers = before }, { __index = q }), given)
+      if not right.refusal then before[#before + 1] = record(q, given, right) end
+    end
+  end
+  return host.tally(q.who, { before = before, initiators = M.initiators }).enough
 end
 
 -- The old name of a decision.
@@ -245,10 +271,8 @@ end
 -- silence would have an effect, because nobody would be there to do it.
 function M.check_given(track)
   local given, names = host.given(), {}
-  local behind = false
   for _, item in ipairs(track) do
     local asked = program.asked.describe(item)
-    local done = item.status == "finished" or item.status == "skipped" or item.passed_over
     if asked and asked.who then
       names[item.name] = { who = asked.who, item = item }
     elseif asked then
@@ -256,17 +280,23 @@ function M.check_given(track)
         if entry.kind == "confirm" then names[program.asked.subject(item, item.t[i])] = { who = entry.who, item = item } end
       end
     end
-    if given.detach and asked and not done and behind and item.kind ~= "step" then
-      local who = asked.who or asked.entries[1].who
-      local otherwise = program.asked.otherwise(item.t.otherwise or (item.t.fail and item.t.fail.otherwise) or nil).verdict
-      local answered = false
+  end
+  if given.detach and not given.ahead then
+    local item, who, otherwise = program.asked.left_alone(track, function(item, who)
+      local answered = item.status == "finished" or item.status == "skipped" or item.passed_over
       for _, name in ipairs(given.approve) do answered = answered or name == item.name and #who.roles <= 1 and who.people == 1 end
-      if who.within_s and otherwise ~= "hold" and otherwise ~= "tell" and not answered then
-        host.raise_usage(("--detach: %s leads to '%s' when nobody answers within %s, and nobody would hold the run to do it"):format(
-          program.label(item.kind, item.name), otherwise, host.duration_text(who.within_s)), "leave --detach away, or say otherwise = \"hold\" there")
-      end
+      return answered
+    end, common.has_way_back)
+    if item then
+      host.raise_usage(("--detach: %s leads to '%s' when nobody answers within %s, and nobody would hold the run to do it"):format(
+        program.label(item.kind, item.name), otherwise, host.duration_text(who.within_s)), "leave --detach away, or say otherwise = \"hold\" there")
     end
-    behind = behind or (item.kind == "step" and common.has_way_back(item) and item.t.on ~= "rollback")
+  end
+  local watcher, asks = nil, nil
+  if given.detach and not given.ahead then watcher, asks = engine.monitor.unwatched(track) end
+  if watcher then
+    host.raise_usage(("--detach: %s waits for people while %s watches up to \"%s\", and nobody would watch"):format(
+      program.label(asks.kind, asks.name), program.label("monitor", watcher.name), watcher.t.to), "leave --detach away, or let the monitor end before it")
   end
   for _, name in ipairs(given.approve) do
     local known = names[name]

@@ -21,7 +21,9 @@ local function fix_start(history)
     return
   end
   M.T = program.dates.instant((program.dates.parse(text)), 0, host.now())
-  host.append("start.set", "", { at = host.iso(M.T), text = text, why = ("%s (%s)"):format(host.iso(M.T), text) })
+  local early = M.T - host.now() > 60 and not host.given().ahead
+  host.append("start.set", "", { at = host.iso(M.T), text = text, why = ("%s (%s)%s"):format(host.iso(M.T), text,
+    early and "; T is no wait, the run begins now (--ahead creates it and leaves it until then)" or "") })
 end
 
 local function follow_window(event, item)
@@ -37,8 +39,10 @@ local function follow_window(event, item)
   end
 end
 
-function M.begin(history)
+function M.begin(history, mode)
   fix_start(history)
+  engine.ahead.restore(history)
+  engine.ahead.begin(mode)
   local before = host.now() - host.monotonic()
   for _, event in ipairs(history) do
     local window = program.header().t.window
@@ -51,6 +55,7 @@ function M.begin(history)
   if opened and not closed then engine.window.watch() end
   engine.notices.restore(history)
   engine.notices.begin()
+  if engine.ahead.leaving() then return end
   engine.updates.begin(history)
   engine.says.catch_up()
   if #history == 0 then engine.followup.say_missed() end
@@ -61,7 +66,9 @@ function M.only_notices(history)
   fix_start(history)
   engine.outbox.restore(history)
   engine.notices.restore(history)
+  engine.ahead.restore(history)
   engine.notices.post_due()
+  engine.ahead.post_due()
   engine.outbox.drain()
   local exit, outcome = 3, "held"
   for _, event in ipairs(history) do
@@ -73,13 +80,20 @@ end
 -- `not_before`: waits until then, and not again after a resume that comes later. With --detach the run is held until then, and
 -- `runbook due` goes on. Returns nil, or the outcome.
 local held_until
+function M.hold_until(at) held_until = at end
 function M.wait(item)
-  if not item.not_before or item.status ~= "waiting" then return nil end
-  local at = program.dates.instant(item.not_before, M.T, M.T)
+  if item.status ~= "waiting" then return nil end
+  local at = item.not_before and program.dates.instant(item.not_before, M.T, M.T)
+  if engine.ahead.waits_for_start() then at = math.max(at or M.T, M.T) end
+  if not at then return nil end
   if at <= host.now() then return nil end
   local why = ("%s waits until %s UTC"):format(program.label(item.kind, item.name), host.iso(at):sub(1, 19):gsub("T", " "))
   host.append("wait.started", item.name, { till = host.iso(at), why = why })
   if host.given().detach then
+    if engine.monitor.postpone(item) then
+      while engine.monitor.watching() and at > host.now() do host.sleep(0.1) end
+      if at <= host.now() then return nil end
+    end
     held_until = at
     return { verdict = "hold", why = why, item = item }
   end

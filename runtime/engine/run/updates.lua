@@ -134,12 +134,12 @@ end
 
 function M.begin(history)
   for _, event in ipairs(history) do
-    began = began or event.at
+    began = event.event == "run.begun" and event.at or began or event.at
     if event.event == "rollback.started" then back, M.why = event.at, event.data.why end
   end
-  began = began or host.now()
+  began = not engine.ahead.begins_now() and began or host.now()
   if not posts() then return end
-  if #history == 0 then post("started", 1) end
+  if #history == 0 or engine.ahead.begins_now() then post("started", 1) end
   keep_beat()
 end
 
@@ -160,7 +160,7 @@ end
 function M.finish(outcome, why)
   if beat and not host.ended(beat) then host.cancel(beat, "the run has ended") end
   beat = nil
-  if not posts() then return end
+  if not posts() or engine.ahead.leaving() then return end
   M.why = why or M.why
   if outcome == "succeeded" then post("done", 1)
   elseif outcome == "rolled_back" then post("rolled_back", 1)

@@ -7,7 +7,7 @@ local fail, label, check_options, two_part = language.fail, language.label, lang
 language.followups = {}
 
 local function slug_of(name)
-  local slug = name:lower():gsub("[^%w]+", "-"):gsub("^%-+", ""):gsub("%-+$", "")
+  local slug = language.slug(name)
   if slug == "" then slug = "followup" end
   for _, other in ipairs(language.followups) do
     if other.slug == slug then return ("%s-%d"):format(slug, #language.followups + 1) end

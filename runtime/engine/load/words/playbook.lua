@@ -20,8 +20,9 @@ words.playbook = two_part("playbook", function(_, name, t)
     if type(lock) ~= "string" or lock == "" then fail(3, ("%s: option 'lock': item %d: a name expected, got %s"):format(who, i, lock == "" and "an empty one" or host.type_word(lock))) end
   end
   language.check_times(who, t)
+  local schedules = language.check_schedules(who, name, t)
   local file, line = host.where()
-  local header = { name = name, t = t, file = file, line = line }
+  local header = { name = name, t = t, file = file, line = line, schedules = schedules }
   language.header = header
   header.values, header.parameters = params.declare(who, t.params or {}, options.parameter, check_options, fail)
   return header.values
