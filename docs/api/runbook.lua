@@ -1046,6 +1046,7 @@ function tls.server(address, options) end
 ---@field params? table parameters; each is a command-line option
 ---@field roles? table role = title
 ---@field rollback? table within: time budget; ways: names
+---@field schedule? any when `runbook due FILE` starts it by itself: { at = "02:00 Europe/Berlin" }, { every = "1h" }, or a list of them
 ---@field start? string T, the date that others count from: Thursday 07:00 Europe/Berlin, or ISO 8601; --start replaces it
 ---@field summary? string one line: what it is for
 ---@field updates? table who is told how it goes, and how often

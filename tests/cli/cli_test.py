@@ -83,7 +83,7 @@ def test_nothing_shows_the_help_and_fails(runbook):
     (["exec", "x.lua", "--output", "xml"], "--output 'xml' is none of tty, plain, json", "runbook exec --help shows examples and options"),
     (["verify", "a", "b", "--mode"], "--mode needs a value: full|counts|sample", "runbook verify --help shows examples and options"),
     (["exec"], "exec: FILE is missing",
-     "usage: runbook exec FILE [--NAME VALUE]... [--env NAME] [--dry-run] [--run-id ID] [--start DATE] [--approve GATE]... [--detach] "
+     "usage: runbook exec FILE [--NAME VALUE]... [--env NAME] [--dry-run] [--run-id ID] [--start DATE] [--ahead] [--approve GATE]... [--detach] "
      "[--output tty|plain|json] [--report FILE] [--journal PLACE]"),
     (["show"], "show: RUN is missing", "usage: runbook show RUN [--audit] [--output plain|json] [--journal PLACE]"),
     (["show", "a", "b"], "show: unexpected argument 'b'", "usage: runbook show RUN [--audit] [--output plain|json] [--journal PLACE]"),

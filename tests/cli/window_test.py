@@ -65,10 +65,10 @@ def test_a_window_that_fits_only_while_people_answer_early_says_the_worst_case(r
     """)
     assert findings(runbook, path) == (0, (
         "playbook.lua:1: warning: window: it fits only while people answer early: where each question goes on to all whom `ask` escalates to, and each item that may "
-        'ask does ("go" 30m, "fits" 30m), the steps take 1h 4m, and a rollback 10m more: 1h 14m, the maximum is 60m\n1 file checked: no mistakes, 1 warning\n'))
+        'ask does ("go" 30m, "fits" 30m), the steps take 1h4m, and a rollback 10m more: 1h14m, the maximum is 60m\n1 file checked: no mistakes, 1 warning\n'))
     window = json.loads(runbook("plan", path.name, "--format", "json", cwd=path.parent).out)["window"]
     assert (window["planned_s"], window["worst_s"], window["escalated_s"]) == (4 * 60, 14 * 60, 64 * 60)
-    assert "with every question passed on to the last who is asked, and each item that may ask doing so: 1h 4m" in " ".join(
+    assert "with every question passed on to the last who is asked, and each item that may ask doing so: 1h4m" in " ".join(
         runbook("plan", path.name, cwd=path.parent).out.split())
 
 
