@@ -130,7 +130,8 @@ struct Engine::Impl {
         record.file = std::filesystem::absolute(session.options.file).string();
         record.started = record.updated = time::now_micros();
         record.pinned = pin(session, plan);
-        record.locks = locks_of(plan);
+        if (!session.options.ahead) // it would keep every other run away for days
+            record.locks = locks_of(plan);
         record.initiator = current_user();
         session.journal->create(record);
         session.hold_lease();

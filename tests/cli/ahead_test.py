@@ -132,6 +132,24 @@ def test_one_that_needs_somebody_is_told_and_not_begun(runbook, playbook, hook):
     assert len(told) == 1 and told[0].endswith("somebody has to go on with the run: runbook resume r1")
 
 
+def test_a_planned_run_takes_its_locks_when_it_begins(runbook, playbook):
+    path = playbook("""
+        local p = playbook "move" { summary = "x", lock = "shop", params = { hold = { "boolean", default = false } } }
+        step "close" { run = function() return 1 end }
+        gate "go" { ask = "Go?" }
+    """)
+    assert runbook("exec", path.name, "--run-id", "r1", "--start", moment(DAY), "--ahead", cwd=path.parent).exit == 3
+    assert runbook("exec", path.name, "--run-id", "r2", "--detach", cwd=path.parent).exit == 3  # nothing in its way
+    pass_time(runbook, "r1", DAY + 60)
+    late = runbook("due")
+    assert late.exit == 2 and "run r2" in late.err and state(runbook) == "held", late
+    assert runbook("resume", "r2", "--approve", "go", cwd=path.parent).exit == 0
+    assert runbook("due").exit == 0
+    assert [e["step"] for e in events(runbook, "r1", "step.finished")] == ["close"]
+    third = runbook("exec", path.name, "--detach", cwd=path.parent)
+    assert third.exit == 2 and "run r1" in third.err
+
+
 def test_a_planned_run_can_be_called_off(runbook, playbook):
     path = playbook('local p = playbook "move" { summary = "x" }\nstep "close" { run = function() return 1 end, undo = function() end }\n')
     assert runbook("exec", path.name, "--run-id", "r1", "--start", moment(DAY), "--ahead", cwd=path.parent).exit == 3
