@@ -756,25 +756,61 @@ function notify.send(text, options) end
 ---@param options? notify.channel.options where it leads
 function notify.channel(name, options) end
 
----Commands on this host, as lists of words; no shell in between.
+---Commands on this host, as lists of words; no shell in between. `shell` is another name for `sh`.
 ---@class shlib
 sh = {}
 
 ---Runs a command to its end. Its lines of output appear as they come.
----@param command string[] program and arguments, and options beside them: {"systemctl", "stop", unit, timeout = "30s"}; options: cwd, env, stdin, timeout, grace, exit, any_exit, shell, reads, kill_leftovers
----@param options? table the same options, apart
----@return table {exit, out, err, elapsed, out_bytes, left}; `out` and `err` hold the last megabyte, `left` what the command left running
+---@param command string[] program and arguments, and options beside them: {"systemctl", "stop", unit, timeout = "30s"}
+---@param options? table the same options, apart from the words
+---@return table {exit, signal, out, err, elapsed, out_bytes, left}; `signal` only where one ended it (exit is then 128 + its number); `out` and `err` hold the last megabyte, `left` what the command left running
 function sh.run(command, options) end
+
+---Runs commands side by side, each one's output the next one's input.
+---@param commands table list of commands, each as for sh.run with its own options (exit, env, cwd; stdin: the first); for all, beside them: timeout, reads
+---@return table {out, members, elapsed}: `out` of the last, in `members` the result of every one
+function sh.pipe(commands) end
 
 ---A word for a POSIX shell, quoted only where needed.
 ---@param word string any text
 ---@return string the word as a shell would have to read it
 function sh.quote(word) end
 
+---A script for a shell from a template: each {name} becomes a value, quoted.
+---@param template string shell text; {name} outside of quotes is replaced, {{ is a brace
+---@param values table name = text, number, boolean, or a list of them (several words)
+---@return string the script, for sh.run { script, shell = true }
+function sh.script(template, values) end
+
 ---Where a program is found.
 ---@param name string name of a program
 ---@return string its full path, or nil
 function sh.which(name) end
+
+---Commands on the hosts that the playbook declares in needs.ssh, through the system's OpenSSH and its keys; what runs there is outside of the other needs.
+---@class sshlib
+ssh = {}
+
+---@class ssh.run.options
+---@field port? integer of the user's configuration, else 22
+---@field identity? string file with the private key to use
+---@field known_hosts? string file with the keys of known hosts
+---@field config? string file instead of ~/.ssh/config
+---@field jump? string host to go through
+---@field connect_timeout? string|number 10s
+
+---Runs a command on another host to its end, as sh.run does on this one.
+---@param target string host, user@host, or a Host of ~/.ssh/config
+---@param command string[] program and arguments as for sh.run, and its options beside them; they arrive as they are, without a shell in between
+---@param options? ssh.run.options of the connection
+---@return table {exit, signal, out, err, elapsed, out_bytes, left}; `signal` only where one ended it (exit is then 128 + its number); `out` and `err` hold the last megabyte, `left` what the command left running
+function ssh.run(target, command, options) end
+
+---A host with the shape of `sh`, for libraries that take either.
+---@param target string host, user@host, or a Host of ~/.ssh/config
+---@param options? table of the connection, as for ssh.run
+---@return table {target, run, quote, script}: `run(command, options)` runs there
+function ssh.host(target, options) end
 
 ---Points in time (timestamps: they compare, and their difference is in seconds) and durations.
 ---@class timelib
@@ -1042,7 +1078,7 @@ function tls.server(address, options) end
 ---@field ask? table within, escalate, otherwise, role: how long a question waits, who is asked next, and what then happens
 ---@field goals? any[] targets that the report compares with what was reached
 ---@field lock? strings names that no other run of the journal may hold meanwhile; a parameter's name stands for its value
----@field needs? table what may be touched: shell, http, files, net, redis
+---@field needs? table what may be touched: shell, ssh, http, files, net, redis
 ---@field params? table parameters; each is a command-line option
 ---@field roles? table role = title
 ---@field rollback? table within: time budget; ways: names

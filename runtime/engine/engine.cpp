@@ -377,7 +377,11 @@ int Engine::continue_run(const std::string& run, const std::string& mode, const 
     const Map plan = *describe(session).get<Map>();
     session.plan_sha256 = plan_hash(session, plan);
     session.hold_lease();
-    session.journal->take_locks(run, locks_of(plan), current_user());
+    try {
+        session.journal->take_locks(run, locks_of(plan), current_user());
+    } catch (const Error& error) {
+        refuse_to_continue(session, *record, error);
+    }
     const auto history = session.journal->events(run);
     std::string agreed;
     for (const journal::Event& event : history) {
