@@ -6,6 +6,9 @@
 #include "runtime/base/files.h"
 #include "runtime/base/redact.h"
 
+#include <charconv>
+#include <fmt/format.h>
+
 namespace runbook::bindings {
 
 void register_fs(vm::State& state, vm::Registry& registry) {
@@ -105,6 +108,100 @@ void register_fs(vm::State& state, vm::Registry& registry) {
             bind::Job<void> job;
             job.work = [from, to](Cancel& cancel) { files::copy(from, to, cancel); };
             return job;
+        });
+    fs.def("lines", "The lines of a file of at most 64 MB, without their ends.")
+        .param("path", "file")
+        .returns("string[]", "LF and CRLF end a line; a last one without an end counts")
+        .raises({"fs", "permission"})
+        .reads()
+        .example("fs.write('a.txt', 'x\\ny')\nassert(fs.lines('a.txt')[2] == 'y')")
+        .native([](bind::Call& call, std::string path) -> bind::Job<std::vector<std::string>> {
+            call.permissions().check_file(path);
+            return {[path](Cancel&) { return files::lines(files::read(path)); }};
+        });
+    fs.def("move", "Gives a file or folder another name on the same file system, in one moment; a "
+                   "file that has the name is replaced.")
+        .param("from", "file or folder")
+        .param("to", "its new name")
+        .raises({"fs", "permission"})
+        .writes()
+        .example("fs.write('a.txt', 'x')\nfs.move('a.txt', 'b.txt')\n"
+                 "assert(not fs.exists 'a.txt' and fs.read 'b.txt' == 'x')")
+        .native([](bind::Call& call, std::string from, std::string to) {
+            call.permissions().check_file(from);
+            call.permissions().check_file(to);
+            files::move(from, to);
+        });
+    fs.def("stat", "What is known about a file or folder.")
+        .param("path", "file or folder; a symbolic link is followed")
+        .returns("table",
+                 "{type, link, size, modified, mode, owner, group}: type is file, folder or "
+                 "other, mode text such as 0640, modified a timestamp")
+        .raises({"fs", "permission"})
+        .reads()
+        .example("fs.write('a.txt', 'xyz')\nlocal s = fs.stat 'a.txt'\n"
+                 "assert(s.type == 'file' and s.size == 3 and s.mode == '0644')")
+        .native([](bind::Call& call, std::string path) -> Value {
+            call.permissions().check_file(path);
+            const files::Info found = files::info(path);
+            return Map{{"type", found.type},
+                       {"link", found.link},
+                       {"size", found.size},
+                       {"modified", Timestamp{found.modified, 0}},
+                       {"mode", fmt::format("{:04o}", found.mode)},
+                       {"owner", found.owner},
+                       {"group", found.group}};
+        });
+    fs.def("chmod", "Sets the permissions of a file or folder.")
+        .param("path", "file or folder")
+        .param("mode", "octal digits as text: 0640")
+        .raises({"fs", "permission", "argument"})
+        .writes()
+        .example("fs.write('a.txt', 'x')\nfs.chmod('a.txt', '0600')\n"
+                 "assert(fs.stat('a.txt').mode == '0600')")
+        .native([](bind::Call& call, std::string path, std::string mode) {
+            int bits = 0;
+            const auto [end, error] =
+                std::from_chars(mode.data(), mode.data() + mode.size(), bits, 8);
+            if (error != std::errc() || end != mode.data() + mode.size() || mode.size() < 3 ||
+                bits > 07777)
+                throw Error("argument", "fs.chmod: argument 2 'mode': octal digits such as 0640 "
+                                        "expected, got '" +
+                                            mode + "'");
+            call.permissions().check_file(path);
+            files::set_mode(path, bits);
+        });
+    fs.def("disk", "The space of the file system that holds a path.")
+        .param("path", "file or folder")
+        .returns("table", "{total, free, free_ratio}: bytes; free is what this user may write")
+        .raises({"fs", "permission"})
+        .reads()
+        .example("local d = fs.disk '.'\nassert(d.total > 0 and d.free_ratio <= 1)")
+        .native([](bind::Call& call, std::string path) -> Value {
+            call.permissions().check_file(path);
+            const files::Disk found = files::disk(path);
+            return Map{{"total", found.total},
+                       {"free", found.free},
+                       {"free_ratio", found.total ? static_cast<double>(found.free) /
+                                                        static_cast<double>(found.total)
+                                                  : 0.0}};
+        });
+    fs.def("glob", "The paths that a pattern matches.")
+        .param("pattern", "as in a shell: backup/*.dump; ? and [a-z] too")
+        .returns("string[]", "sorted; folders end in /; empty where nothing matches")
+        .raises({"fs", "permission"})
+        .reads()
+        .example("fs.write('a.txt', 'x')\nassert(fs.glob('*.txt')[1] == 'a.txt')")
+        .native([](bind::Call& call, std::string pattern) {
+            // What stands before the first wildcard decides where it looks; each find is checked.
+            const std::string fixed = pattern.substr(0, pattern.find_first_of("*?["));
+            const std::size_t slash = fixed.rfind('/');
+            call.permissions().check_file(slash == std::string::npos ? "."
+                                                                     : fixed.substr(0, slash + 1));
+            std::vector<std::string> paths = files::glob(pattern);
+            for (const std::string& path : paths)
+                call.permissions().check_file(path);
+            return paths;
         });
     fs.def("size", "The bytes of a file.")
         .param("path", "file")

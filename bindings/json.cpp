@@ -3,12 +3,13 @@
 
 #include "bindings/core/declare.h"
 #include "runtime/base/json.h"
+#include "runtime/base/json_sorted.h"
 
 namespace runbook::bindings {
 namespace {
 
 struct EncodeOptions {
-    bool pretty = false;
+    bool pretty = false, sorted = false;
 };
 
 } // namespace
@@ -18,8 +19,10 @@ namespace runbook::bind {
 template <>
 struct Describe<bindings::EncodeOptions> {
     static const std::vector<Field<bindings::EncodeOptions>>& fields() {
-        static const std::vector<Field<bindings::EncodeOptions>> all = {field(
-            "pretty", &bindings::EncodeOptions::pretty, "one member a line, indented by two")};
+        static const std::vector<Field<bindings::EncodeOptions>> all = {
+            field("pretty", &bindings::EncodeOptions::pretty, "one member a line, indented by two"),
+            field("sorted", &bindings::EncodeOptions::sorted,
+                  "members in the order of their names, so that equal values give equal texts")};
         return all;
     }
 };
@@ -40,7 +43,8 @@ void register_json(vm::State& state, vm::Registry& registry) {
         .example("assert(json.encode { 1, null, { a = true } } == '[1,null,{\"a\":true}]')\n"
                  "assert(json.encode {} == '{}' and json.encode(json.array {}) == '[]')")
         .native([](bind::Call&, Value value, EncodeOptions options) {
-            return runbook::json::dump(value, options.pretty ? 2 : 0);
+            return runbook::json::dump(options.sorted ? runbook::json::sorted(value) : value,
+                                       options.pretty ? 2 : 0);
         });
     json.def("decode", "The value of a JSON text; integers beyond 2^53 become exact decimals.")
         .param("text", "JSON in UTF-8")

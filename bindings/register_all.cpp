@@ -3,6 +3,7 @@
 #include "bindings/backup.h"
 #include "bindings/copy.h"
 #include "bindings/crypto.h"
+#include "bindings/csv.h"
 #include "bindings/db.h"
 #include "bindings/fs.h"
 #include "bindings/http.h"
@@ -10,11 +11,15 @@
 #include "bindings/log.h"
 #include "bindings/net.h"
 #include "bindings/notify.h"
+#include "bindings/redis.h"
 #include "bindings/sh.h"
 #include "bindings/ssh.h"
+#include "bindings/template.h"
 #include "bindings/time.h"
 #include "bindings/tls.h"
+#include "bindings/toml.h"
 #include "bindings/verify.h"
+#include "bindings/yaml.h"
 
 namespace runbook::bindings {
 
@@ -35,6 +40,11 @@ void register_all(vm::State& state, vm::Registry& registry) {
     register_crypto(state, registry);
     register_net(state, registry);
     register_tls(state, registry);
+    register_csv(state, registry);
+    register_redis(state, registry);
+    register_template(state, registry);
+    register_toml(state, registry);
+    register_yaml(state, registry);
 }
 
 } // namespace runbook::bindings

@@ -2,8 +2,33 @@
 #include "bindings/time.h"
 
 #include "bindings/core/declare.h"
+#include "runtime/base/calendar.h"
 #include "runtime/base/text.h"
 #include "runtime/base/time.h"
+
+namespace runbook::bindings {
+namespace {
+
+struct ParseOptions {
+    std::string format, zone;
+};
+
+} // namespace
+} // namespace runbook::bindings
+
+namespace runbook::bind {
+template <>
+struct Describe<bindings::ParseOptions> {
+    static const std::vector<Field<bindings::ParseOptions>>& fields() {
+        static const std::vector<Field<bindings::ParseOptions>> all = {
+            field("format", &bindings::ParseOptions::format,
+                  "pattern of strptime(3): %d.%m.%Y %H:%M"),
+            field("zone", &bindings::ParseOptions::zone,
+                  "Europe/Berlin: where a text without an offset was written")};
+        return all;
+    }
+};
+} // namespace runbook::bind
 
 namespace runbook::bindings {
 namespace {
@@ -14,6 +39,11 @@ Timestamp expect_timestamp(const Value& value, const char* function) {
     throw Error("argument", std::string(function) +
                                 ": argument 1 'timestamp': timestamp expected, got " +
                                 std::string(value.type_name()));
+}
+
+Timestamp zoned(const Value& value, const std::optional<std::string>& zone, const char* function) {
+    const Timestamp timestamp = expect_timestamp(value, function);
+    return zone ? runbook::time::in_zone(timestamp, *zone) : timestamp;
 }
 
 } // namespace
@@ -40,18 +70,76 @@ void register_time(vm::State& state, vm::Registry& registry) {
         });
     time.def("parse", "The timestamp that a text says.")
         .param("text", "ISO 8601 or SQL: 2026-11-20T22:00:04.5Z, 2026-11-20 22:00:04+02")
-        .returns("timestamp", "with the offset of the text, or none")
-        .raises({"argument"})
+        .param("options", "another form of the text, and where it was written")
+        .returns("timestamp", "with the offset of the text or the zone, or none")
+        .raises({"argument", "usage"})
         .example(
             "assert(time.parse '2026-11-20T00:00:01Z' - time.parse '2026-11-20T00:00:00Z' == 1)")
-        .native([](bind::Call&, std::string text) -> Value {
-            auto timestamp = runbook::time::parse(text);
+        .native([](bind::Call&, std::string text, ParseOptions options) -> Value {
+            auto timestamp = options.format.empty() ? runbook::time::parse(text)
+                                                    : runbook::time::parse(text, options.format);
             if (!timestamp)
                 throw Error("argument",
-                            "time.parse: argument 1 'text': '" + text + "' is not a time",
-                            "write 2026-11-20T22:00:04Z or 2026-11-20 22:00:04+02:00");
+                            "time.parse: argument 1 'text': '" + text + "' is not a time" +
+                                (options.format.empty() ? "" : " of the form " + options.format),
+                            options.format.empty()
+                                ? "write 2026-11-20T22:00:04Z or 2026-11-20 22:00:04+02:00"
+                                : "");
+            if (!options.zone.empty() && !timestamp->offset)
+                return runbook::time::from_zone(*timestamp, options.zone);
             return *timestamp;
         });
+    time.def("format", "A timestamp in a form of its own.")
+        .param("timestamp", "a timestamp")
+        .param("pattern", "as strftime(3): %d.%m.%Y %H:%M %z; names of days in English")
+        .param("zone", "Europe/Berlin; the timestamp's own offset where it is left out")
+        .returns("string", "the text")
+        .raises({"argument", "usage"})
+        .example("local t = time.parse '2026-07-01 22:00Z'\n"
+                 "assert(time.format(t, '%a %d.%m. %H:%M') == 'Wed 01.07. 22:00')")
+        .native([](bind::Call&, Value value, std::string pattern, std::optional<std::string> zone) {
+            return runbook::time::format(zoned(value, zone, "time.format"), pattern);
+        });
+    time.def("zone", "The same instant as a clock of that zone shows it.")
+        .param("timestamp", "a timestamp")
+        .param("zone", "Europe/Berlin, UTC: a name of the system's tzdata")
+        .returns("timestamp", "with the offset that the zone has then")
+        .raises({"argument", "usage"})
+        .example("assert(time.zone(time.parse '2026-07-01 22:00Z', 'UTC')\n"
+                 "  == time.parse '2026-07-02 00:00+02:00')")
+        .native([](bind::Call&, Value value, std::string zone) -> Value {
+            return zoned(value, zone, "time.zone");
+        });
+    time.def("parts", "The parts of a timestamp.")
+        .param("timestamp", "a timestamp")
+        .param("zone", "Europe/Berlin; the timestamp's own offset where it is left out")
+        .returns("table", "{year, month, day, hour, minute, second, weekday}; weekday 0 is Sunday")
+        .raises({"argument", "usage"})
+        .example("assert(time.parts(time.parse '2026-07-01 22:00Z').weekday == 3)")
+        .native([](bind::Call&, Value value, std::optional<std::string> zone) -> Value {
+            const runbook::time::Civil at =
+                runbook::time::civil_of(zoned(value, zone, "time.parts"));
+            return Map{{"year", at.year},      {"month", at.month},   {"day", at.day},
+                       {"hour", at.hour},      {"minute", at.minute}, {"second", at.second},
+                       {"weekday", at.weekday}};
+        });
+    for (const bool later : {true, false})
+        time.def(later ? "after" : "before",
+                 later ? "The time so long after another." : "The time so long before another.")
+            .param("timestamp", "a timestamp")
+            .param("duration", "7d, 1h30m, or seconds; a day has 24 hours")
+            .returns("timestamp", "with the same offset")
+            .raises({"argument"})
+            .example(later ? "local t = time.parse '2026-07-01 22:00Z'\n"
+                             "assert(time.after(t, '2h') - t == 7200)"
+                           : "local t = time.parse '2026-07-01 22:00Z'\n"
+                             "assert(t - time.before(t, '2h') == 7200)")
+            .native([later](bind::Call&, Value value, bind::Duration duration) -> Value {
+                Timestamp moved = expect_timestamp(value, later ? "time.after" : "time.before");
+                const auto micros = static_cast<std::int64_t>(duration.seconds * 1e6);
+                moved.micros += later ? micros : -micros;
+                return moved;
+            });
     time.def("duration", "The seconds of a duration.")
         .param("text", "30s, 10m, 1h30m, 7d, 250ms; a number is taken as seconds")
         .returns("number", "seconds")

@@ -453,6 +453,36 @@ function fs.mkdir(path) end
 ---@param to string file to make or replace
 function fs.copy(from, to) end
 
+---The lines of a file of at most 64 MB, without their ends.
+---@param path string file
+---@return string[] LF and CRLF end a line; a last one without an end counts
+function fs.lines(path) end
+
+---Gives a file or folder another name on the same file system, in one moment; a file that has the name is replaced.
+---@param from string file or folder
+---@param to string its new name
+function fs.move(from, to) end
+
+---What is known about a file or folder.
+---@param path string file or folder; a symbolic link is followed
+---@return table {type, link, size, modified, mode, owner, group}: type is file, folder or other, mode text such as 0640, modified a timestamp
+function fs.stat(path) end
+
+---Sets the permissions of a file or folder.
+---@param path string file or folder
+---@param mode string octal digits as text: 0640
+function fs.chmod(path, mode) end
+
+---The space of the file system that holds a path.
+---@param path string file or folder
+---@return table {total, free, free_ratio}: bytes; free is what this user may write
+function fs.disk(path) end
+
+---The paths that a pattern matches.
+---@param pattern string as in a shell: backup/*.dump; ? and [a-z] too
+---@return string[] sorted; folders end in /; empty where nothing matches
+function fs.glob(pattern) end
+
 ---The bytes of a file.
 ---@param path string file
 ---@return integer its size in bytes
@@ -688,6 +718,7 @@ json = {}
 
 ---@class json.encode.options
 ---@field pretty? boolean one member a line, indented by two
+---@field sorted? boolean members in the order of their names, so that equal values give equal texts
 
 ---A value as JSON text. Secrets become "***"; a decimal becomes a string.
 ---@param value any table, text, number, boolean, null; a table with the keys 1 to n is an array, an empty one an object unless json.array made it
@@ -825,10 +856,46 @@ function time.now() end
 ---@return string 2026-11-20T22:00:04.123456Z
 function time.iso(timestamp) end
 
+---@class time.parse.options
+---@field format? string pattern of strptime(3): %d.%m.%Y %H:%M
+---@field zone? string Europe/Berlin: where a text without an offset was written
+
 ---The timestamp that a text says.
 ---@param text string ISO 8601 or SQL: 2026-11-20T22:00:04.5Z, 2026-11-20 22:00:04+02
----@return timestamp with the offset of the text, or none
-function time.parse(text) end
+---@param options? time.parse.options another form of the text, and where it was written
+---@return timestamp with the offset of the text or the zone, or none
+function time.parse(text, options) end
+
+---A timestamp in a form of its own.
+---@param timestamp any a timestamp
+---@param pattern string as strftime(3): %d.%m.%Y %H:%M %z; names of days in English
+---@param zone? string Europe/Berlin; the timestamp's own offset where it is left out
+---@return string the text
+function time.format(timestamp, pattern, zone) end
+
+---The same instant as a clock of that zone shows it.
+---@param timestamp any a timestamp
+---@param zone string Europe/Berlin, UTC: a name of the system's tzdata
+---@return timestamp with the offset that the zone has then
+function time.zone(timestamp, zone) end
+
+---The parts of a timestamp.
+---@param timestamp any a timestamp
+---@param zone? string Europe/Berlin; the timestamp's own offset where it is left out
+---@return table {year, month, day, hour, minute, second, weekday}; weekday 0 is Sunday
+function time.parts(timestamp, zone) end
+
+---The time so long after another.
+---@param timestamp any a timestamp
+---@param duration string|number 7d, 1h30m, or seconds; a day has 24 hours
+---@return timestamp with the same offset
+function time.after(timestamp, duration) end
+
+---The time so long before another.
+---@param timestamp any a timestamp
+---@param duration string|number 7d, 1h30m, or seconds; a day has 24 hours
+---@return timestamp with the same offset
+function time.before(timestamp, duration) end
 
 ---The seconds of a duration.
 ---@param text string|number 30s, 10m, 1h30m, 7d, 250ms; a number is taken as seconds
@@ -1073,6 +1140,247 @@ function tls.read(path) end
 ---@param options? tls.server.options who is trusted, and how the server is asked
 ---@return table {version, cipher, address, trusted, problem, chain}; chain: certificates as in tls.read, the server's own first
 function tls.server(address, options) end
+
+---CSV text (RFC 4180). Fields are text; with a header, records are tables by its names.
+---@class csvlib
+csv = {}
+
+---A file of records, read as it is needed.
+---@class csv_reader
+---@field next function see the function of the same name
+
+---@class csv.decode.options
+---@field separator? string one character; a comma
+---@field header? boolean false: the first record holds no names; records are then lists
+
+---The records of a CSV text.
+---@param text string CSV
+---@param options? csv.decode.options its form
+---@return table[] records, name = text; without a header lists of texts
+function csv.decode(text, options) end
+
+---@class csv.encode.options
+---@field separator? string one character; a comma
+---@field header? boolean false: the first record holds no names; records are then lists
+---@field columns? string[] fields in their order; those of the first record
+
+---Records as CSV text; null is an empty field.
+---@param records any list of tables: name = value, or lists of values
+---@param options? csv.encode.options its form
+---@return string CSV; lines end in CRLF, as RFC 4180 says
+function csv.encode(records, options) end
+
+---@class csv.open.options
+---@field separator? string one character; a comma
+---@field header? boolean false: the first record holds no names; records are then lists
+
+---A reader of a file; csv.rows is easier.
+---@param path string file
+---@param options? csv.open.options its form
+---@return csv_reader for csv.next
+function csv.open(path, options) end
+
+---The next records of a reader.
+---@param reader csv_reader from csv.open; used by one task at a time
+---@param count integer how many at most
+---@return table[] fewer, or none, at the end
+function csv.next(reader, count) end
+
+---Iterates over the records of a file of any size.
+---@param path string file
+---@param options? table its form, as for csv.decode
+---@return function for record in csv.rows(path) do … end
+function csv.rows(path, options) end
+
+---Redis servers, those that the playbook declares in needs.redis.
+---@class redislib
+redis = {}
+
+---A connection to a Redis server.
+---@class redis_connection
+---@field url string its address, without user and password
+---@field ping function see the function of the same name
+---@field get function see the function of the same name
+---@field exists function see the function of the same name
+---@field ttl function see the function of the same name
+---@field keys function see the function of the same name
+---@field size function see the function of the same name
+---@field info function see the function of the same name
+---@field set function see the function of the same name
+---@field expire function see the function of the same name
+---@field delete function see the function of the same name
+---@field delete_matching function see the function of the same name
+---@field flush function see the function of the same name
+---@field publish function see the function of the same name
+---@field call function see the function of the same name
+
+---@class redis.connect.options
+---@field user? string name of an ACL user; the default user
+---@field password? string|secret best a secret parameter
+---@field tls? table {verify, ca, cert, key}, for rediss://
+---@field timeout? string|number of connecting, and of each command; 10s
+
+---A Redis server, or Valkey. It is reached with the first command.
+---@param url string redis://host:6379/0, rediss:// for TLS
+---@param options? redis.connect.options who one is, and whom one trusts
+---@return redis_connection closed when nobody uses it any more
+function redis.connect(url, options) end
+
+---True, or an error: whether the server answers.
+---@param connection redis_connection from redis.connect
+---@return boolean true
+function redis.ping(connection) end
+
+---The text of a key.
+---@param connection redis_connection from redis.connect
+---@param key string its name
+---@return string nil where there is no such key
+function redis.get(connection, key) end
+
+---Whether there is a key.
+---@param connection redis_connection from redis.connect
+---@param key string its name
+---@return boolean true if there is
+function redis.exists(connection, key) end
+
+---How long a key still lives.
+---@param connection redis_connection from redis.connect
+---@param key string its name
+---@return number seconds; nil where there is no such key, or it lives for ever
+function redis.ttl(connection, key) end
+
+---@class redis.keys.options
+---@field limit? integer with more keys nothing happens and redis.limit is raised; 1000000
+
+---The names that match a pattern, looked for in batches (SCAN), so that others are not kept waiting.
+---@param connection redis_connection from redis.connect
+---@param pattern string as in Redis: sessions:*, ? and [a-z] too
+---@param options? redis.keys.options how many are too many
+---@return string[] each once, sorted
+function redis.keys(connection, pattern, options) end
+
+---How many keys the database has.
+---@param connection redis_connection from redis.connect
+---@return integer keys
+function redis.size(connection) end
+
+---What the server says about itself (INFO).
+---@param connection redis_connection from redis.connect
+---@param section? string server, memory, replication…; the default ones where it is left out
+---@return table name = text or number
+function redis.info(connection, section) end
+
+---@class redis.set.options
+---@field ttl? string|number how long it lives; for ever
+
+---Sets the text of a key.
+---@param connection redis_connection from redis.connect
+---@param key string its name
+---@param value string|secret text, or a secret
+---@param options? redis.set.options how long it lives
+function redis.set(connection, key, value, options) end
+
+---Gives a key a time to live.
+---@param connection redis_connection from redis.connect
+---@param key string its name
+---@param ttl string|number how long from now
+---@return boolean false where there is no such key
+function redis.expire(connection, key, ttl) end
+
+---Removes keys by their names.
+---@param connection redis_connection from redis.connect
+---@param keys string[] a name, or a list of names
+---@return integer how many there were
+function redis.delete(connection, keys) end
+
+---@class redis.delete_matching.options
+---@field limit? integer with more keys nothing happens and redis.limit is raised; 1000000
+
+---Removes the keys that match a pattern. They are counted first: with more than the limit nothing is removed. A pattern that matches everything is refused.
+---@param connection redis_connection from redis.connect
+---@param pattern string with a prefix: firestore:*
+---@param options? redis.delete_matching.options how many are too many
+---@return integer how many were removed
+function redis.delete_matching(connection, pattern, options) end
+
+---Removes every key of the connection's database; its number must be said.
+---@param connection redis_connection from redis.connect
+---@param database integer the number in the connection's address
+function redis.flush(connection, database) end
+
+---Sends a message to a channel.
+---@param connection redis_connection from redis.connect
+---@param channel string its name
+---@param message string text
+---@return integer how many received it
+function redis.publish(connection, channel, message) end
+
+---@class redis.call.options
+---@field reads? boolean the command changes nothing
+
+---Any other command.
+---@param connection redis_connection from redis.connect
+---@param words string[] the command and its arguments, as a list
+---@param options? redis.call.options what it does
+---@return any text, integer, null, a list of them
+function redis.call(connection, words, options) end
+
+---Texts with places to fill in: {name}, {server.port}; {{ and }} are braces.
+---@class templatelib
+template = {}
+
+---@class template.render.options
+---@field escape? string how values are written: html, shell (one word each), json, url, or systemd (in quotes of a unit file); as they are where it is left out
+
+---A text with its places filled in. Where one of the values is a secret, so is the result.
+---@param text string text with {name}
+---@param values table name = text, number, boolean, timestamp or secret, or a table of them
+---@param options? template.render.options how values are written
+---@return string text, or a secret
+function template.render(text, values, options) end
+
+---@class template.file.options
+---@field escape? string how values are written: html, shell (one word each), json, url, or systemd (in quotes of a unit file); as they are where it is left out
+
+---The text of a file with its places filled in, as template.render does.
+---@param path string file with {name}
+---@param values table as for template.render
+---@param options? template.file.options how values are written
+---@return string text, or a secret
+function template.file(path, values, options) end
+
+---TOML text (1.0).
+---@class tomllib
+toml = {}
+
+---The table that a TOML text says; integers are exact, a date with a time is a timestamp, a date or a time alone is text.
+---@param text string TOML in UTF-8
+---@return table tables, lists, text, numbers, booleans, timestamps
+function toml.decode(text) end
+
+---A table as TOML text, keys in order. Comments of a text that was decoded are not kept: change single lines of people's files with config.
+---@param value any table; null and secrets have no form in TOML
+---@return string TOML in UTF-8
+function toml.encode(value) end
+
+---YAML text (1.2, core schema): only true and false are booleans, only null and ~ are null; yes, no, on, off and 12:30 are text.
+---@class yamllib
+yaml = {}
+
+---The value of a YAML text of one document; integers are exact.
+---@param text string YAML in UTF-8
+---@return any tables, text, numbers, booleans, null
+function yaml.decode(text) end
+
+---The values of all documents of a YAML text.
+---@param text string YAML in UTF-8, documents separated by ---
+---@return table list of values
+function yaml.documents(text) end
+
+---A value as YAML text in block style. Text that some reader would take for a number, a boolean or a date is quoted.
+---@param value any table, text, number, boolean, null; secrets have no form in YAML
+---@return string YAML in UTF-8
+function yaml.encode(value) end
 
 ---@class playbook.options
 ---@field ask? table within, escalate, otherwise, role: how long a question waits, who is asked next, and what then happens

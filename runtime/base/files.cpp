@@ -11,7 +11,11 @@
 #include <fcntl.h>
 #include <filesystem>
 #include <fmt/format.h>
+#include <glob.h>
+#include <grp.h>
+#include <pwd.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 namespace runbook::files {
@@ -217,6 +221,80 @@ void copy(const std::string& from, const std::string& to, Cancel& cancel) {
         out.write({block.data(), static_cast<std::size_t>(n)});
     }
     out.finish();
+}
+
+void move(const std::string& from, const std::string& to) {
+    if (::rename(from.c_str(), to.c_str()) != 0) {
+        if (errno == EXDEV)
+            throw Error("fs", fmt::format("{}: {} is on another file system", from, to),
+                        "copy it and remove the first");
+        throw Error("fs", fmt::format("{} to {}: {}", from, to, text::lower(std::strerror(errno))));
+    }
+    for (const std::string& path : {from, to}) {
+        File folder(folder_of(fs::path(path).lexically_normal().string()), O_RDONLY | O_DIRECTORY);
+        sync(folder.fd, path);
+    }
+}
+
+void set_mode(const std::string& path, int mode) {
+    if (::chmod(path.c_str(), static_cast<mode_t>(mode)) != 0)
+        fail(path, errno);
+}
+
+Info info(const std::string& path) {
+    const struct stat found = info_of(path);
+    struct stat itself {};
+    Info result;
+    result.type = S_ISREG(found.st_mode) ? "file" : S_ISDIR(found.st_mode) ? "folder" : "other";
+    result.link = ::lstat(path.c_str(), &itself) == 0 && S_ISLNK(itself.st_mode);
+    result.size = found.st_size;
+    result.modified = found.st_mtim.tv_sec * 1'000'000 + found.st_mtim.tv_nsec / 1000;
+    result.mode = static_cast<int>(found.st_mode & 07777);
+    std::vector<char> buffer(1 << 14);
+    passwd user{}, *known_user = nullptr;
+    ::getpwuid_r(found.st_uid, &user, buffer.data(), buffer.size(), &known_user);
+    result.owner = known_user ? known_user->pw_name : std::to_string(found.st_uid);
+    group name{}, *known_group = nullptr;
+    ::getgrgid_r(found.st_gid, &name, buffer.data(), buffer.size(), &known_group);
+    result.group = known_group ? known_group->gr_name : std::to_string(found.st_gid);
+    return result;
+}
+
+Disk disk(const std::string& path) {
+    struct statvfs found {};
+    if (::statvfs(path.c_str(), &found) != 0)
+        fail(path, errno);
+    const auto unit = static_cast<std::int64_t>(found.f_frsize);
+    return {static_cast<std::int64_t>(found.f_blocks) * unit,
+            static_cast<std::int64_t>(found.f_bavail) * unit};
+}
+
+std::vector<std::string> glob(const std::string& pattern) {
+    glob_t found{};
+    const int error = ::glob(pattern.c_str(), GLOB_ERR | GLOB_MARK | GLOB_NOSORT, nullptr, &found);
+    std::vector<std::string> paths;
+    if (error == 0)
+        paths.assign(found.gl_pathv, found.gl_pathv + found.gl_pathc);
+    ::globfree(&found);
+    if (error == GLOB_ABORTED)
+        throw Error("fs", pattern + ": a folder of it cannot be read");
+    if (error == GLOB_NOSPACE)
+        throw Error("fs", pattern + ": matches too much");
+    std::sort(paths.begin(), paths.end());
+    return paths;
+}
+
+std::vector<std::string> lines(std::string_view text) {
+    std::vector<std::string> found;
+    while (!text.empty()) {
+        const std::size_t end = text.find('\n');
+        std::string_view line = text.substr(0, end);
+        if (line.ends_with('\r') && end != std::string_view::npos)
+            line.remove_suffix(1);
+        found.emplace_back(line);
+        text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
+    }
+    return found;
 }
 
 std::int64_t size(const std::string& path) {

@@ -27,6 +27,32 @@ std::vector<std::string> list(const std::string& path);
 void mkdir(const std::string& path);
 /// Replaces `to` as write() does, with the mode of `from`.
 void copy(const std::string& from, const std::string& to, Cancel& cancel);
+/// Gives a file or folder another name on the same file system, in one moment; a file that has the
+/// name is replaced.
+void move(const std::string& from, const std::string& to);
+/// Sets the permission bits.
+void set_mode(const std::string& path, int mode);
+
+struct Info {
+    std::string type;  ///< file, folder or other; of what a symbolic link leads to
+    bool link = false; ///< reached through a symbolic link
+    std::int64_t size = 0, modified = 0; ///< bytes; microseconds since the epoch
+    int mode = 0;
+    std::string owner, group; ///< names, or numbers where there is no name
+};
+Info info(const std::string& path);
+
+struct Disk {
+    std::int64_t total = 0, free = 0; ///< bytes; free: what this user may still write
+};
+/// Of the file system that holds the path.
+Disk disk(const std::string& path);
+
+/// The paths that a pattern of the shell matches (glob(7)), sorted; folders end in '/'.
+std::vector<std::string> glob(const std::string& pattern);
+/// The lines of a text without their ends (LF or CRLF); a last one without an end counts.
+std::vector<std::string> lines(std::string_view text);
+
 /// Bytes of a file.
 std::int64_t size(const std::string& path);
 

@@ -82,18 +82,6 @@ void handshake(SSL* ssl, const Socket& socket, const std::string& server, Patien
     }
 }
 
-/// For servers that ask who the client is.
-void show_certificate(SSL* ssl, const TlsQuestion& question) {
-    const std::vector<x509::CertPtr> own = x509::load(question.cert);
-    const x509::KeyPtr key = x509::load_key(question.key, question.key_password);
-    SSL_use_certificate(ssl, own.front().get());
-    for (std::size_t i = 1; i < own.size(); ++i)
-        SSL_add1_chain_cert(ssl, own[i].get());
-    if (SSL_use_PrivateKey(ssl, key.get()) != 1)
-        throw Error("tls.invalid",
-                    fmt::format("{} is not the key of {}", question.key, question.cert));
-}
-
 } // namespace
 
 Handshake shake_hands(const TlsQuestion& question, Cancel& cancel) {
@@ -112,7 +100,7 @@ Handshake shake_hands(const TlsQuestion& question, Cancel& cancel) {
     if (!is_ip(name)) // RFC 6066: no addresses in server_name
         SSL_set_tlsext_host_name(ssl.get(), name.c_str());
     if (!question.cert.empty() && !question.key.empty())
-        show_certificate(ssl.get(), question);
+        x509::show_certificate(ssl.get(), question.cert, question.key, question.key_password);
     SSL_set_fd(ssl.get(), socket.fd());
     handshake(ssl.get(), socket, question.server, patience);
 

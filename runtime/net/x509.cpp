@@ -192,6 +192,19 @@ Certificate describe(const X509* certificate) {
     return facts;
 }
 
+void show_certificate(SSL* ssl, const std::string& cert, const std::string& key,
+                      const std::string& key_password) {
+    const std::vector<CertPtr> own = load(cert);
+    const KeyPtr private_key = load_key(key, key_password);
+    SSL_use_certificate(ssl, own.front().get());
+    for (std::size_t i = 1; i < own.size(); ++i)
+        SSL_add1_chain_cert(ssl, own[i].get());
+    if (SSL_use_PrivateKey(ssl, private_key.get()) != 1) {
+        ERR_clear_error();
+        refuse(key, "is not the key of " + cert);
+    }
+}
+
 std::string date(std::int64_t seconds) {
     const time::Civil at = time::civil_of(seconds);
     return fmt::format("{:04}-{:02}-{:02} {:02}:{:02} UTC", at.year, at.month, at.day, at.hour,

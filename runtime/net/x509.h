@@ -38,6 +38,9 @@ KeyPtr load_key(const std::string& path, const std::string& password);
 StorePtr store(const std::string& path);
 
 Certificate describe(const X509* certificate);
+/// The client's own certificate, for servers that ask for one. Throws Error{`tls.invalid`}.
+void show_certificate(SSL* ssl, const std::string& cert, const std::string& key,
+                      const std::string& key_password);
 /// "2027-03-01 12:00 UTC"
 std::string date(std::int64_t seconds);
 

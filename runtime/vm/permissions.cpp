@@ -46,6 +46,17 @@ bool command_matches(const std::string& pattern, const std::vector<std::string>&
     return true;
 }
 
+/// Where a path leads, through every symbolic link, also one whose target is not there yet: opening
+/// such a link would make the target.
+std::filesystem::path resolved(std::string_view path) {
+    namespace fs = std::filesystem;
+    std::error_code ignored;
+    fs::path at = fs::weakly_canonical(fs::absolute(fs::path(path)), ignored);
+    for (int links = 0; links < 40 && fs::is_symlink(fs::symlink_status(at, ignored)); ++links)
+        at = fs::weakly_canonical(at.parent_path() / fs::read_symlink(at, ignored), ignored);
+    return at;
+}
+
 [[noreturn]] void refuse(const Permissions& permissions, std::string_view doing,
                          std::string_view what, std::string_view need,
                          const std::vector<std::string>& allowed) {
@@ -165,7 +176,7 @@ void Permissions::check_file(std::string_view path) const {
         return;
     namespace fs = std::filesystem;
     std::error_code ignored;
-    const fs::path wanted = fs::weakly_canonical(fs::absolute(fs::path(path)), ignored);
+    const fs::path wanted = resolved(path);
     for (const std::string& entry : files) {
         const fs::path allowed = fs::weakly_canonical(fs::absolute(fs::path(entry)), ignored);
         const std::string prefix = allowed.string();

@@ -23,6 +23,9 @@ LIBRARIES = [
     (r"curl/.*\.h$", {"http", "notify"}, True, "libcurl stays in the .cpp files of runtime/http"),
     (r"nlohmann/.*", {"base"}, True, "nlohmann/json is included by runtime/base/json.cpp alone"),
     (r"CLI/.*", {"cli"}, True, "CLI11 is included by runtime/cli/arguments.cpp alone"),
+    (r"hiredis/.*", {"redis"}, True, "hiredis stays in the .cpp files of runtime/redis"),
+    (r"yaml\.h$", {"formats"}, True, "libyaml stays in runtime/formats/yaml.cpp"),
+    (r"openssl/.*\.h$", {"base", "net"}, False, "OpenSSL belongs to runtime/base and runtime/net"),
     (r"uv\.h$", {"vm", "engine"}, False, "libuv belongs to the scheduler"),
 ]
 

@@ -13,7 +13,7 @@ import pymysql
 import pytest
 
 LAB = Path(__file__).with_name("lab")
-SERVERS = ("postgres", "mariadb", "mysql", "sshd", "nginx")
+SERVERS = ("postgres", "mariadb", "mysql", "sshd", "nginx", "redis")
 
 
 class Lab:
@@ -260,7 +260,7 @@ def test_a_foreign_folder_is_never_touched(tmp_path):
 
 
 @pytest.mark.parametrize("args, text", [
-    (("up", "oracle"), "lab: error: unknown server 'oracle' (postgres mariadb mysql sshd nginx)\n"),
+    (("up", "oracle"), "lab: error: unknown server 'oracle' (postgres mariadb mysql sshd nginx redis)\n"),
     (("env", "--exec"), "lab: error: env --exec: which command?\n"),
     (("env", "--json"), "lab: error: env: --exec COMMAND... or nothing\n"),
 ])

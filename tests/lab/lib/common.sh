@@ -6,7 +6,7 @@
 export LC_ALL=C.UTF-8
 umask 077
 # shellcheck disable=SC2034 # read by the files that source this one
-servers=(postgres mariadb mysql sshd nginx)
+servers=(postgres mariadb mysql sshd nginx redis)
 marker=runbook-lab
 
 say() { printf 'lab: %s\n' "$*" >&2; }

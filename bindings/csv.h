@@ -1,0 +1,13 @@
+// `csv`: declared in csv.cpp. Loop thread.
+#pragma once
+
+namespace runbook::vm {
+class State;
+class Registry;
+} // namespace runbook::vm
+
+namespace runbook::bindings {
+
+void register_csv(vm::State& state, vm::Registry& registry);
+
+} // namespace runbook::bindings

@@ -1,0 +1,13 @@
+// `redis`: declared in redis.cpp. Loop thread.
+#pragma once
+
+namespace runbook::vm {
+class State;
+class Registry;
+} // namespace runbook::vm
+
+namespace runbook::bindings {
+
+void register_redis(vm::State& state, vm::Registry& registry);
+
+} // namespace runbook::bindings

@@ -1,0 +1,13 @@
+// `template`: declared in template.cpp. Loop thread.
+#pragma once
+
+namespace runbook::vm {
+class State;
+class Registry;
+} // namespace runbook::vm
+
+namespace runbook::bindings {
+
+void register_template(vm::State& state, vm::Registry& registry);
+
+} // namespace runbook::bindings

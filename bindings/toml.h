@@ -1,0 +1,13 @@
+// `toml`: declared in toml.cpp. Loop thread.
+#pragma once
+
+namespace runbook::vm {
+class State;
+class Registry;
+} // namespace runbook::vm
+
+namespace runbook::bindings {
+
+void register_toml(vm::State& state, vm::Registry& registry);
+
+} // namespace runbook::bindings

@@ -1,0 +1,13 @@
+// `yaml`: declared in yaml.cpp. Loop thread.
+#pragma once
+
+namespace runbook::vm {
+class State;
+class Registry;
+} // namespace runbook::vm
+
+namespace runbook::bindings {
+
+void register_yaml(vm::State& state, vm::Registry& registry);
+
+} // namespace runbook::bindings
