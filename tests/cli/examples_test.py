@@ -28,7 +28,7 @@ def example(tmp_path):
 
     def copy(name):
         text = (EXAMPLES / f"{name}.lua").read_text()
-        text = text.replace('{ "export",', '{ "string",').replace(', redis = { "cache" }', "")
+        text = text.replace('{ "export",', '{ "string",')
         file = tmp_path / f"{name}.lua"
         file.write_text("".join(line for name, line in MISSING.items() if name in text) + text)
         return file

@@ -19,9 +19,11 @@ local function undo_of(item, way)
   end
   if undo then return { undo } end
   local list = {}
-  for i = #(item.actions or {}), 1, -1 do
-    local action = item.actions[i]
-    if action.undo and not is(action.undo, classes.Way) then list[#list + 1] = action.undo end
+  for _, last in ipairs { false, true } do
+    for i = #(item.actions or {}), 1, -1 do
+      local action = item.actions[i]
+      if action.undo and not is(action.undo, classes.Way) and last == (action.undo_last == true) then list[#list + 1] = action.undo end
+    end
   end
   if #list > 0 then return list end
   return nil, item.t.loses and "its effect cannot be undone by itself" or "changed nothing"

@@ -75,7 +75,7 @@ end
 -- A library's action: `return action { run = …, undo = …, observe = … }`, used as `step "x" { service.stopped "app" }`.
 function words.action(t)
   if type(t.run) ~= "function" then fail(2, "action: option 'run' is required") end
-  return setmetatable({ __class = Action, run = t.run, undo = t.undo, observe = t.observe, capture = t.capture }, Action)
+  return setmetatable({ __class = Action, run = t.run, undo = t.undo, observe = t.observe, capture = t.capture, undo_last = t.undo_last }, Action)
 end
 
 function words.keep(why)

@@ -1,3 +1,0 @@
--- Stand-in: Redis caches.
-local anything = require "anything"
-return anything.library { drop_prefix = function() return function() end end }

@@ -1,3 +1,0 @@
--- Stand-in: documents.
-local anything = require "anything"
-return anything.library { open = anything.object }

@@ -1,3 +1,0 @@
--- Stand-in: Prisma migrations.
-local anything = require "anything"
-return anything.library()

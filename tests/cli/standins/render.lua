@@ -1,3 +1,0 @@
--- Stand-in: the Render API.
-local anything = require "anything"
-return anything.library()

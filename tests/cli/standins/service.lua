@@ -1,3 +1,0 @@
--- Stand-in: systemd units.
-local anything = require "anything"
-return anything.library()
