@@ -33,6 +33,8 @@ def listed(runbook, *files, cwd=None):
 
 def test_the_first_due_makes_a_schedule_known_and_starts_nothing(runbook, playbook):
     path = book(playbook, '"02:00 Europe/Berlin"')
+    assert listed(runbook, path.name, cwd=path.parent)["nightly"]["state"] == "not known yet"
+    assert not runbook.journal.exists()
     first = runbook("due", path.name, cwd=path.parent)
     assert first.exit == 0 and first.err.startswith("nightly: scheduled at 02:00 Europe/Berlin, next 20"), first
     assert runs(runbook) == {"schedule.nightly": "scheduled"}

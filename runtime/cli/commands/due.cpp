@@ -15,6 +15,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <memory>
 
 namespace runbook::cli {
 
@@ -222,6 +223,22 @@ std::string lasting_location(const Arguments& arguments) {
                : std::filesystem::absolute(location).string();
 }
 
+/// `due --list`: of everything, or with the schedules of the files instead of those that are known.
+int list(const Context& context, const Arguments& arguments) {
+    const std::vector<std::string>& files = arguments.positional;
+    std::unique_ptr<journal::Journal> journal;
+    std::error_code ignored;
+    const std::string location = lasting_location(arguments);
+    const bool there = journal::Journal::is_remote(location) || location.starts_with("sqlite:") ||
+                       std::filesystem::exists(location, ignored);
+    if (files.empty() || there)
+        journal = open_journal(arguments);
+    Due due = journal ? look(*journal) : Due{};
+    if (!files.empty())
+        due.schedules = schedules_of(context, arguments, files, journal.get());
+    return list(due, arguments);
+}
+
 /// From bad to good: 4, 2, 1, 0; one that waits for people is no failure.
 int worse(int a, int b) {
     const auto rank = [](int exit) {
@@ -251,16 +268,12 @@ int run_due(const Context& context, const Arguments& arguments) {
         fmt::print("{}", timer_lines(arguments, schedules_of(context, arguments, files, nullptr)));
         return 0;
     }
-    const bool only_looks = arguments.has("list");
-    const auto journal = files.empty() || only_looks
+    if (arguments.has("list"))
+        return list(context, arguments);
+    const auto journal = files.empty()
                              ? open_journal(arguments)
                              : journal::Journal::open(options.journal); // a first one makes it
-    Due due = look(*journal);
-    if (only_looks) {
-        if (!files.empty())
-            due.schedules = schedules_of(context, arguments, files, journal.get());
-        return list(due, arguments);
-    }
+    const Due due = look(*journal);
     const std::filesystem::path here = std::filesystem::current_path();
     int exit = 0;
     for (const std::string& run : due.notices) {
