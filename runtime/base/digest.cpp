@@ -1,4 +1,5 @@
 // Digests and encodings (contract in digest.h). Any thread, no state of its own.
+#define OPENSSL_SUPPRESS_DEPRECATED // for SHA256_*, see sha256_hex
 #include "runtime/base/digest.h"
 
 #include "runtime/base/error.h"
@@ -11,6 +12,7 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <openssl/rand.h>
+#include <openssl/sha.h>
 
 namespace runbook::digest {
 
@@ -58,9 +60,14 @@ std::string Hash::hex() {
 }
 
 std::string sha256_hex(std::string_view data) {
-    Sha256 sum;
-    sum.update(data);
-    return sum.hex();
+    // The plain functions: EVP would first load OpenSSL's providers and its configuration, a tenth
+    // of a start-up.
+    SHA256_CTX context;
+    std::array<unsigned char, SHA256_DIGEST_LENGTH> sum{};
+    if (SHA256_Init(&context) != 1 || SHA256_Update(&context, data.data(), data.size()) != 1 ||
+        SHA256_Final(sum.data(), &context) != 1)
+        throw Error("internal", "the digest failed");
+    return digest::hex({reinterpret_cast<const char*>(sum.data()), sum.size()});
 }
 
 std::string hmac_hex(const std::string& algorithm, std::string_view key, std::string_view data) {

@@ -114,6 +114,7 @@ struct Engine::Impl {
         if (const std::string warning = session.journal->warning(); !warning.empty())
             session.host().log("warn", warning);
         session.journal_worker = std::make_shared<Worker>();
+        session.journal_is_file = !journal::Journal::is_remote(session.journal_location);
     }
 
     /// Appends from the loop thread, outside the Lua task (first and last events).

@@ -78,7 +78,9 @@ struct Session {
     std::string plan_sha256; ///< of source, modules, parameters and roster: what people agree to
 
     std::unique_ptr<journal::Journal> journal;
-    std::shared_ptr<Worker> journal_worker;
+    std::shared_ptr<Worker> journal_worker; ///< for a journal on a server, or on a slow disk
+    bool journal_is_file = false; ///< its writes are done by the loop, between two pieces of Lua
+    double journal_avoids_loop_until = 0; ///< monotonic seconds: the disk was slow
     std::string journal_location, run;
     std::int64_t fence = 0, last_request = 0;
     std::int64_t newest_request = 0; ///< what was asked before this process had the run

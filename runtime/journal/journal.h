@@ -1,6 +1,6 @@
 // The durable journal: what a run has done, synced before and after each effect.
 // Owns: runs, events (append-only, hash-chained), requests from other terminals, the lease. Calls
-// block (fsync); the host calls them on the journal's own thread. Never includes a Lua header.
+// block (fsync, network); the host sees to it that none runs inside of Lua. No Lua header.
 #pragma once
 
 #include "runtime/base/value.h"
