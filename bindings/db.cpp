@@ -19,11 +19,13 @@ int connection_text(lua_State* L) {
     return 1;
 }
 
-/// make_database(url, access, name): the engine's way to a parameter of type database.
+/// make_database(url, access, name, password?, user?): the engine's way to a parameter of type
+/// database.
 int make_database(lua_State* L) {
     int results = 1;
     try {
-        push_connection(L, luaL_checkstring(L, 1), luaL_checkstring(L, 2), luaL_checkstring(L, 3));
+        push_connection(L, luaL_checkstring(L, 1), luaL_checkstring(L, 2), luaL_checkstring(L, 3),
+                        vm::to_secret(L, 4), vm::to_secret(L, 5));
     } catch (const Error& error) {
         vm::push_error(L, error);
         results = -1;
@@ -99,14 +101,18 @@ void register_db(vm::State& state, vm::Registry& registry) {
 }
 
 void push_connection(lua_State* L, const std::string& url, std::string_view access,
-                     const std::string& name) {
+                     const std::string& name, const SecretPtr& password, const SecretPtr& user) {
     if (vm::State::host_of(L).dry_run())
         access = "read"; // the server itself refuses what slips through
     db::Url parsed = db::Url::parse(url, "url:" + name);
     const std::string variable = password_variable(name);
-    if (const char* password = std::getenv(variable.c_str());
-        !parsed.password && password && *password && parsed.engine != db::Engine::sqlite)
-        parsed.password = make_secret(password, "env:" + variable);
+    if (const char* given = std::getenv(variable.c_str());
+        !parsed.password && given && *given && parsed.engine != db::Engine::sqlite)
+        parsed.password = make_secret(given, "env:" + variable);
+    if (!parsed.password && parsed.engine != db::Engine::sqlite)
+        parsed.password = password;
+    if (parsed.user.empty() && user && parsed.engine != db::Engine::sqlite)
+        parsed.user = user->reveal();
     auto handle = std::make_shared<db::Handle>(std::move(parsed), db::parse_access(access), name);
     bind::Push<HandlePtr>::push(L, handle);
 }

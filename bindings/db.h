@@ -26,9 +26,11 @@ namespace runbook::bindings {
 void register_db(vm::State& state, vm::Registry& registry);
 
 /// Pushes a connection that opens on first use: what a parameter of type database becomes. `access`
-/// is "read", "write" or "admin"; `name` is the parameter's. Throws Error{`usage`} for a wrong URL.
+/// is "read", "write" or "admin"; `name` is the parameter's; `password` and `user` stand in where
+/// the URL has none. Throws Error{`usage`} for a wrong URL.
 void push_connection(lua_State* L, const std::string& url, std::string_view access,
-                     const std::string& name);
+                     const std::string& name, const SecretPtr& password = nullptr,
+                     const SecretPtr& user = nullptr);
 /// The URL of the connection at `index` with the password masked, or empty where it is something
 /// else.
 std::string masked_url(lua_State* L, int index);

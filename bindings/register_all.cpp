@@ -12,6 +12,7 @@
 #include "bindings/net.h"
 #include "bindings/notify.h"
 #include "bindings/redis.h"
+#include "bindings/secret.h"
 #include "bindings/sh.h"
 #include "bindings/ssh.h"
 #include "bindings/template.h"
@@ -33,6 +34,7 @@ void register_all(vm::State& state, vm::Registry& registry) {
     register_json(state, registry);
     register_log(state, registry);
     register_notify(state, registry);
+    register_secret(state, registry);
     register_sh(state, registry);
     register_ssh(state, registry);
     register_time(state, registry);

@@ -19,15 +19,15 @@ namespace {
 constexpr std::size_t longest_text = 400, most_entries = 30;
 
 std::string quoted(const std::string& text) {
-    std::string shown = text;
+    std::string shown = redact(text); // before it is cut: half a secret would not be known as one
     for (char& c : shown)
         c = c == '\n' || c == '\t' ? ' ' : c;
     if (shown.size() <= longest_text)
-        return json::dump(redact(Value(shown)));
+        return json::dump(Value(shown));
     std::size_t cut = longest_text;
     while (cut > 0 && (static_cast<unsigned char>(shown[cut]) & 0xC0U) == 0x80)
         --cut;
-    return json::dump(redact(Value(shown.substr(0, cut) + "…"))) +
+    return json::dump(Value(shown.substr(0, cut) + "…")) +
            fmt::format(" ({})", text::bytes(static_cast<std::int64_t>(text.size())));
 }
 

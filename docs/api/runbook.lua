@@ -787,6 +787,54 @@ function notify.send(text, options) end
 ---@param options? notify.channel.options where it leads
 function notify.channel(name, options) end
 
+---Secrets: they print as ***, and only what needs one opens it.
+---@class secretlib
+secret = {}
+
+---A secret from an environment variable.
+---@param name string name of the variable
+---@return secret its value
+function secret.env(name) end
+
+---A secret from a file that nobody else may read.
+---@param path string file of at most 1 MB; relative paths count from the working folder
+---@return secret its text without the last line ends
+function secret.file(path) end
+
+---What a program prints, as a secret. Nothing of it is shown or kept.
+---@param argv string[] program and arguments; it has a minute
+---@return secret its standard output without the last line ends
+function secret.command(argv) end
+
+---@class secret.vault.options
+---@field field? string the one that is wanted; without it, a table of all
+
+---Secrets from HashiCorp Vault. Credentials with a lease are renewed while the run goes on, and revoked at its end.
+---@param path string as in Vault's HTTP API: secret/data/app (KV 2), database/creds/app
+---@param options? secret.vault.options which field
+---@return secret the field; or a table of secrets by field
+function secret.vault(path, options) end
+
+---@class secret.aws.options
+---@field field? string the one that is wanted; without it, a table of all
+
+---Secrets from AWS Secrets Manager, through the `aws` command and its logins.
+---@param name string name or ARN of the secret
+---@param options? secret.aws.options which field of a secret that is a JSON object
+---@return secret the field; or a table of secrets by field
+function secret.aws(name, options) end
+
+---The secret that a reference names, as in `from` of a parameter.
+---@param reference string env:NAME, file:PATH, vault:PATH#FIELD or aws:NAME#FIELD; aws without a field gives the whole text
+---@return secret what lies there
+function secret.open(reference) end
+
+---Text with secrets in it, as one secret.
+---@param text string each {name} is replaced; {{ and }} stand for braces
+---@param parts table name = secret, text or number
+---@return secret the whole; the journal keeps how it is made, not what it is
+function secret.template(text, parts) end
+
 ---Commands on this host, as lists of words; no shell in between. `shell` is another name for `sh`.
 ---@class shlib
 sh = {}

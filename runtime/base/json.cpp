@@ -237,7 +237,7 @@ class Reader : public nlohmann::json_sax<nlohmann::json> {
             if (tag == "$opaque" && text)
                 return Opaque{*text};
             if (tag == "$secret" && text)
-                return make_secret({}, *text);
+                return closed_secret(*text);
             if (tag == "$number" && text)
                 return *text == "nan" ? std::nan("") : *text == "inf" ? HUGE_VAL : -HUGE_VAL;
             const List* parts = inner.get<List>();

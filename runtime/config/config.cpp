@@ -30,16 +30,18 @@ class Reader {
         for (const auto& [key, node] : root) {
             const std::string name(key.str());
             const toml::table* table = node.as_table();
-            const bool known =
-                name == "env" || name == "connections" || name == "channels" || name == "roster";
+            const bool known = name == "env" || name == "connections" || name == "channels" ||
+                               name == "roster" || name == "vault";
             if (!known)
                 unknown(node, fmt::format("unknown {} '{}'", table ? "table" : "key", name), name,
-                        {"env", "connections", "channels", "roster"});
+                        {"env", "connections", "channels", "roster", "vault"});
             if (!table)
                 fail(node, fmt::format("'{}': table expected, got {}", name, word(node)));
             for (const auto& [inner, value] : *table) {
                 const std::string entry(inner.str());
-                if (name == "env")
+                if (name == "vault")
+                    vault(entry, value);
+                else if (name == "env")
                     environment(entry, value);
                 else if (name == "connections")
                     connection(entry, value);
@@ -155,11 +157,34 @@ class Reader {
         config_.connections.push_back(std::move(entry));
     }
 
+    void vault(const std::string& key, const toml::node& node) {
+        secret::Vault& vault = config_.vault;
+        const std::vector<std::pair<std::string, std::string*>> known = {
+            {"address", &vault.address}, {"namespace", &vault.name_space},
+            {"ca", &vault.ca},           {"cert", &vault.cert},
+            {"key", &vault.key},         {"token", &vault.token},
+            {"role_id", &vault.role_id}, {"secret_id", &vault.secret_id},
+            {"approle", &vault.approle}};
+        std::vector<std::string> names;
+        for (const auto& [name, member] : known) {
+            if (name == key) {
+                const bool secret = name == "token" || name == "secret_id";
+                *member = secret ? reference(node, "vault." + key) : text_of(node, "vault." + key);
+                return;
+            }
+            names.push_back(name);
+        }
+        unknown(node, fmt::format("vault: unknown key '{}'", key), key, names);
+    }
+
     /// A secret never stands in the file itself.
     std::string reference(const toml::node& node, const std::string& what) const {
         std::string text = text_of(node, what);
         if (!is_reference(text))
-            fail(node, fmt::format("{}: env:NAME or file:PATH expected", what),
+            fail(node,
+                 fmt::format("{}: env:NAME, file:PATH, command:PROGRAM, vault:PATH#FIELD or "
+                             "aws:NAME#FIELD expected",
+                             what),
                  "a password in the file itself would be read by everybody who may read the file");
         return text;
     }
@@ -273,25 +298,12 @@ Config load(const std::string& folder) {
 }
 
 bool is_reference(std::string_view text) {
-    return (text.starts_with("env:") && text.size() > 4) ||
-           (text.starts_with("file:") && text.size() > 5);
+    return secret::is_reference(text);
 }
 
 SecretPtr open_secret(const std::string& reference, const std::string& folder) {
-    if (reference.starts_with("env:")) {
-        const std::string name = reference.substr(4);
-        const char* value = std::getenv(name.c_str());
-        if (!value)
-            throw Error("usage", fmt::format("environment variable {} is not set", name));
-        return make_secret(value, reference);
-    }
-    if (!is_reference(reference))
-        throw Error("usage", "env:NAME or file:PATH expected");
-    const std::filesystem::path path = std::filesystem::path(folder) / reference.substr(5);
-    std::string text = read(path.string(), "usage", reference);
-    while (text.ends_with('\n') || text.ends_with('\r'))
-        text.pop_back();
-    return make_secret(std::move(text), reference);
+    return secret::open(secret::parse(reference),
+                        {folder.empty() || folder.ends_with('/') ? folder : folder + "/"});
 }
 
 } // namespace runbook::config

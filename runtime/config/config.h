@@ -3,6 +3,7 @@
 #pragma once
 
 #include "runtime/base/value.h"
+#include "runtime/secret/sources.h"
 
 #include <string>
 #include <string_view>
@@ -13,19 +14,20 @@ namespace runbook::config {
 /// [env.NAME.params]: defaults of a playbook's parameters.
 struct Environment {
     std::string name;
-    Map params; ///< text, integer, number, boolean or a list of these; `env:` and `file:` unopened
+    Map params; ///< text, integer, number, boolean or a list of these; references to secrets
+                ///< unopened
     int line = 0;
 };
 
 /// [connections]: `prod = "postgres://ops@db1/shop"`, or a table {url, password, access}.
 struct Connection {
     std::string name, url;
-    std::string password; ///< `env:NAME` or `file:PATH`, or empty
+    std::string password; ///< a reference to it, or empty
     std::string access;   ///< read, write, admin, or empty
     int line = 0;
 };
 
-/// [channels.NAME]: `type` and what that type needs; `env:` and `file:` unopened.
+/// [channels.NAME]: `type` and what that type needs; references to secrets unopened.
 struct Channel {
     std::string name, type;
     Map settings;
@@ -45,6 +47,7 @@ struct Config {
     std::vector<Connection> connections;
     std::vector<Channel> channels;
     std::vector<Role> roster;
+    secret::Vault vault; ///< [vault]: how to reach it and log in
 
     /// The parameters of one environment. Throws Error{`usage`} that names the nearest.
     const Map& parameters(std::string_view environment) const;
@@ -61,10 +64,10 @@ Config load(const std::string& folder);
 /// The same from text; `file` for messages.
 Config parse(std::string_view text, const std::string& file);
 
-/// Whether `text` names where a secret is: `env:NAME`, `file:PATH`.
+/// Whether `text` names where a secret is (runtime/secret/sources.h).
 bool is_reference(std::string_view text);
-/// Opens a reference: the variable, or the file's text without its last line end (relative to
-/// `folder`). The secret's origin is the reference. Throws Error{`usage`} where there is none.
+/// Opens a reference, a file relative to `folder`. The secret's origin is the reference. Throws as
+/// secret::open does.
 SecretPtr open_secret(const std::string& reference, const std::string& folder);
 
 } // namespace runbook::config

@@ -8,6 +8,8 @@
 #include "runtime/base/worker.h"
 #include "runtime/engine/session.h"
 #include "runtime/engine/terminal.h"
+#include "runtime/journal/chain.h"
+#include "runtime/secret/sources.h"
 #include "runtime/view/view.h"
 #include "runtime/vm/embedded.h"
 #include "runtime/vm/error_table.h"
@@ -185,34 +187,46 @@ int host_environment(lua_State* L) {
     return 1;
 }
 
-/// Text of a secret's file, without its trailing newline; nil and the reason where others may read
-/// it.
-int host_secret_file(lua_State* L) {
+/// open_secret(reference, beside): the secret, or nil and why not; files are looked for `beside`
+/// the playbook, or in the working folder.
+int host_open_secret(lua_State* L) {
     return guarded(L, [L] {
-        const std::string path = text_at(L, 1);
-        struct stat info {};
-        if (::stat(path.c_str(), &info) != 0) {
+        try {
+            vm::push_value(L,
+                           Value(secret::open(secret::parse(text_at(L, 1)),
+                                              {lua_toboolean(L, 2) ? session_of(L).folder : ""})));
+            return 1;
+        } catch (const Error& error) {
             lua_pushnil(L);
-            push_text(L, fmt::format("file {} cannot be read", path));
-            return 2;
+            push_text(L, redact(error.message()));
+            push_text(L, redact(error.hint()));
+            return 3;
         }
-        if ((info.st_mode & 077) != 0) {
-            lua_pushnil(L);
-            push_text(L, fmt::format("file {} can be read by others: chmod 600 it", path));
-            return 2;
-        }
-        std::string content = Session::read_file(path);
-        while (!content.empty() && (content.back() == '\n' || content.back() == '\r'))
-            content.pop_back();
-        return push_text(L, content);
     });
 }
 
+/// is_reference(text): whether it names where a secret is.
+int host_is_reference(lua_State* L) {
+    return guarded(L, [L] {
+        lua_pushboolean(L, secret::is_reference(text_at(L, 1)) ? 1 : 0);
+        return 1;
+    });
+}
+
+/// make_secret(text, origin).
 int host_make_secret(lua_State* L) {
     return guarded(L, [L] {
-        vm::push_value(
-            L, Value(make_secret(text_at(L, 1), lua_isstring(L, 2) ? text_at(L, 2) : "parameter")));
+        vm::push_value(L, Value(make_secret(text_at(L, 1), text_at(L, 2))));
         return 1;
+    });
+}
+
+/// cover_warning(secret): what to warn of where it is too short to be hidden, or nil.
+int host_cover_warning(lua_State* L) {
+    return guarded(L, [L] {
+        const SecretPtr secret = vm::to_secret(L, 1);
+        const std::string_view warning = cover_warning(secret ? secret->reveal().size() : 8);
+        return warning.empty() ? 0 : push_text(L, std::string(warning));
     });
 }
 
@@ -241,7 +255,11 @@ int host_given(lua_State* L) {
 int host_store(lua_State* L) {
     return guarded(L, [L] {
         const Value value = lua_isnoneornil(L, 1) ? Value{} : vm::to_value(L, 1);
-        vm::push_value(L, json::parse_tagged(json::dump_tagged(value)));
+        // without what the journal leaves out: this run sees what a resumed one would
+        const Value kept = Map{{"value", value}};
+        const Map map = journal::restored(journal::stored(*kept.get<Map>()));
+        const Value* found = map.find("value");
+        vm::push_value(L, found ? *found : Value{});
         return 1;
     });
 }
@@ -543,7 +561,9 @@ void push_engine_library(lua_State* L, Session& session) {
                                          {"type_word", host_type_word},
                                          {"loading", host_loading},
                                          {"environment", host_environment},
-                                         {"secret_file", host_secret_file},
+                                         {"open_secret", host_open_secret},
+                                         {"is_reference", host_is_reference},
+                                         {"cover_warning", host_cover_warning},
                                          {"make_secret", host_make_secret},
                                          {"given", host_given},
                                          {"store", host_store},

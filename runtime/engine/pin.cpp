@@ -2,9 +2,11 @@
 
 #include "runtime/base/digest.h"
 #include "runtime/base/json.h"
+#include "runtime/base/redact.h"
 #include "runtime/base/text.h"
 #include "runtime/engine/lists.h"
 #include "runtime/engine/session.h"
+#include "runtime/secret/sources.h"
 
 #include <fmt/format.h>
 
@@ -63,7 +65,7 @@ std::vector<std::string> locks_of(const Map& plan) {
 Map pin(const Session& session, const Map& plan) {
     List parameters, modules;
     for (const auto& [name, value] : session.options.parameters)
-        if (!is_secret(plan, name))
+        if (!is_secret(plan, name) || secret::is_reference(value)) // where it is, not what it is
             parameters.push_back(List{name, without_password(value)});
     for (const auto& [path, text] : session.modules)
         modules.push_back(
@@ -92,7 +94,8 @@ std::string plan_hash(const Session& session, const Map& plan) {
     for (const auto& [path, text] : session.modules)
         modules.push_back(List{path, digest::sha256_hex(text)});
     for (const Value& item : list_at(plan, "parameters"))
-        parameters.push_back(List{item.get<Map>()->text("name"), item.get<Map>()->text("value")});
+        parameters.push_back(
+            List{item.get<Map>()->text("name"), redact(item.get<Map>()->text("value"))});
     return digest::sha256_hex(json::dump(Map{{"source", digest::sha256_hex(session.source)},
                                              {"modules", modules},
                                              {"parameters", parameters},
@@ -114,7 +117,7 @@ std::string changed_parameter(const Map& plan, const Map& started) {
     const Map* before = value ? value->get<Map>() : nullptr;
     for (const Value& item : list_at(plan, "parameters")) {
         const std::string name = item.get<Map>()->text("name");
-        const std::string now = item.get<Map>()->text("value");
+        const std::string now = redact(item.get<Map>()->text("value")); // as the journal has it
         std::string option = name;
         std::replace(option.begin(), option.end(), '_', '-');
         if (before && before->contains(name) && before->text(name) != now)

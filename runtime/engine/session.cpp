@@ -188,7 +188,8 @@ Session::Session(RegisterBindings register_bindings, view::EventSink& view_sink,
 
 Session::~Session() {
     release_lease();
-    state.reset(); // ends every task and worker before the journal goes
+    secrets.reset(); // its thread posts to the loop; leases end with the run
+    state.reset();   // ends every task and worker before the journal goes
     journal_worker.reset();
 }
 
@@ -254,6 +255,12 @@ void Session::load(bool complete_parameters) {
     settings = config::load(folder);
     if (!options.environment.empty())
         config = settings.parameters(options.environment);
+    if (complete) {
+        secret::configure(settings.vault);
+        secrets = std::make_unique<secret::Use>([this](const std::string& text) {
+            scheduler().post([this, text] { host().log("warn", text); });
+        });
+    }
     channels = add_channels(*this);
     if (!roster_pinned) {
         Map roles;

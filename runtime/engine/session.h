@@ -8,6 +8,7 @@
 #include "runtime/engine/engine.h"
 #include "runtime/engine/identity.h"
 #include "runtime/journal/journal.h"
+#include "runtime/secret/sources.h"
 #include "runtime/vm/host.h"
 
 #include <atomic>
@@ -71,6 +72,7 @@ struct Session {
     std::vector<journal::Event> parent_history; ///< of a follow-up: the run it follows
     Map config;                                 ///< parameter values of the environment
     config::Config settings;                    ///< runbook.toml beside the playbook
+    std::unique_ptr<secret::Use> secrets;       ///< leases are renewed while it is there
     Map channels;  ///< name = {required, problem}: where messages can go
     Roster roster; ///< of runbook.toml; a continued run has the one it was pinned with
     bool roster_pinned = false;

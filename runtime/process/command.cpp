@@ -54,7 +54,7 @@ std::vector<std::string> environment(const Command& command) {
         if (equals == std::string_view::npos || equals == 0)
             continue;
         std::string_view value = text.substr(equals + 1);
-        if (text.starts_with("RUNBOOK_") && redact(value) != value)
+        if (text.starts_with("RUNBOOK_") && holds_secret(value))
             continue;
         all[std::string(text.substr(0, equals))] = value;
     }
@@ -82,7 +82,7 @@ void check(const Command& command) {
         if (word.find('\0') != std::string::npos)
             throw Error("usage",
                         fmt::format("`{}`: an argument contains a NUL byte", describe(command)));
-        if (redact(word) != word)
+        if (holds_secret(word))
             throw Error(
                 "usage",
                 fmt::format("`{}`: a secret may not stand in the arguments of a command",

@@ -1,5 +1,6 @@
 #include "runtime/process/pipes.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <ctime>
@@ -48,8 +49,11 @@ void OutputStream::append(std::string_view data) {
     kept_.append(data);
     if (kept_.size() > 2 * keep_)
         kept_.erase(0, kept_.size() - keep_);
-    if (!sink_)
-        return;
+    if (sink_)
+        split(redactor_.write(data));
+}
+
+void OutputStream::split(std::string_view data) {
     for (std::size_t at = 0; at < data.size();) {
         std::size_t end = data.find('\n', at);
         std::size_t stop = end == std::string_view::npos ? data.size() : end;
@@ -63,14 +67,21 @@ void OutputStream::append(std::string_view data) {
 }
 
 void OutputStream::finish() {
+    if (sink_)
+        split(redactor_.finish());
     if (sink_ && !line_.empty())
         emit(line_);
     line_.clear();
 }
 
 std::string OutputStream::take() {
-    if (kept_.size() > keep_)
-        kept_.erase(0, kept_.size() - keep_);
+    if (total_ > static_cast<std::int64_t>(kept_.size()) || kept_.size() > keep_) {
+        kept_.erase(0, kept_.size() - std::min(kept_.size(), keep_));
+        // Not from the middle of a line: half a secret would not be known as one.
+        const std::size_t line = kept_.find('\n');
+        if (line < longest_line && line + 1 < kept_.size())
+            kept_.erase(0, line + 1);
+    }
     return std::move(kept_);
 }
 

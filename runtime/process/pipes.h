@@ -3,6 +3,7 @@
 #pragma once
 
 #include "runtime/base/progress.h"
+#include "runtime/base/redact.h"
 
 #include <cstdint>
 #include <string>
@@ -32,7 +33,8 @@ class Fd {
 /// EPIPE.
 ssize_t write_pipe(int fd, std::string_view data);
 
-/// Keeps the end of what a stream said, and hands its lines on.
+/// Keeps the end of what a stream said as it is, and hands its lines on redacted: before they are
+/// taken apart, since a secret may have several, and the command may write it in pieces.
 class OutputStream {
   public:
     OutputStream(const char* name, std::size_t keep, ProgressSink* sink)
@@ -44,11 +46,13 @@ class OutputStream {
     std::int64_t total() const { return total_; }
 
   private:
+    void split(std::string_view data);
     void emit(std::string_view line);
 
     const char* name_;
     std::size_t keep_;
     ProgressSink* sink_;
+    StreamRedactor redactor_;
     std::string kept_, line_;
     std::int64_t total_ = 0;
 };

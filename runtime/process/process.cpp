@@ -431,9 +431,9 @@ class Running {
 
 std::string last_line(const Result& result) {
     for (const auto* stream : {&result.err, &result.out}) {
-        std::string all = text::trim(*stream);
+        const std::string all = redact(text::trim(*stream)); // a secret may have several lines
         if (!all.empty())
-            return ": " + redact(text::trim(all.substr(all.rfind('\n') + 1)));
+            return ": " + text::trim(all.substr(all.rfind('\n') + 1));
     }
     return {};
 }

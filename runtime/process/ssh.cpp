@@ -101,8 +101,8 @@ std::vector<std::string> arguments(const Remote& remote) {
 }
 
 std::string last_line(const std::string& text) {
-    const std::string all = text::trim(text);
-    return redact(text::trim(all.substr(all.rfind('\n') + 1)));
+    const std::string all = redact(text::trim(text)); // a secret may have several lines
+    return text::trim(all.substr(all.rfind('\n') + 1));
 }
 
 /// What ssh's own last words mean for who reads them.

@@ -146,7 +146,7 @@ Editor::Ended Editor::read(const std::string& prompt, std::string& line) {
 }
 
 void Editor::remember(const std::string& entry) {
-    if (text::trim(entry).empty() || redact(entry) != entry)
+    if (text::trim(entry).empty() || holds_secret(entry))
         return;
     std::string line = entry;
     std::replace(line.begin(), line.end(), '\n', ' ');

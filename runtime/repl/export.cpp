@@ -35,7 +35,7 @@ std::string name_of(const std::string& file) {
 }
 
 std::string title(std::size_t number, const Done& done) {
-    std::string words = text::trim(done.text);
+    std::string words = redact(text::trim(done.text)); // before it is cut
     std::replace(words.begin(), words.end(), '\n', ' ');
     words = text::ellipsize(words, 44);
     std::string out;

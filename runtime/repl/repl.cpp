@@ -8,6 +8,7 @@
 #include "runtime/repl/editor.h"
 #include "runtime/repl/line.h"
 #include "runtime/repl/session.h"
+#include "runtime/secret/sources.h"
 #include "runtime/view/view.h"
 
 #include <fmt/format.h>
@@ -230,6 +231,8 @@ void run_file(Session& session, const std::string& path) {
 } // namespace
 
 int run(engine::RegisterBindings register_bindings, const Options& options) {
+    const secret::Use leases(
+        [](const std::string& text) { fmt::print(stderr, "warning: {}\n", redact(text)); });
     Session session(register_bindings, print);
     for (const auto& [name, url] : options.connect)
         session.connect(name, url, options.read_write);

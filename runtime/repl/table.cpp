@@ -1,6 +1,7 @@
 #include "runtime/repl/table.h"
 
 #include "runtime/base/json.h"
+#include "runtime/base/redact.h"
 #include "runtime/base/text.h"
 #include "runtime/base/time.h"
 
@@ -43,7 +44,7 @@ bool is_quantity(const std::string& column) {
 
 std::string escaped(std::string_view text) {
     std::string out;
-    for (const char c : text) {
+    for (const char c : redact(text)) { // before a cell is cut: half a secret would not be known
         if (c == '\n')
             out += "\\n";
         else if (c == '\t')

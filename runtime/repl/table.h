@@ -1,5 +1,6 @@
 // Rows as aligned text: a table, or one block a row where a table would be too wide.
-// Owns: nothing. Any thread, no state. Never redacts: the caller passes the text through redact().
+// Owns: nothing. Any thread, no state. Names and texts pass redact()
+// before they are cut.
 #pragma once
 
 #include "runtime/base/value.h"

@@ -4,7 +4,7 @@
 local host = ...
 local raw = {
   pcall = pcall, error = error, type = type, rawget = rawget, setmetatable = setmetatable, getmetatable = getmetatable,
-  load = load, setfenv = setfenv, tostring = tostring, pairs = pairs, ipairs = ipairs, select = select, unpack = unpack,
+  load = load, setfenv = setfenv, tostring = tostring, pairs = pairs, ipairs = ipairs, select = select, unpack = unpack, tonumber = tonumber,
   resume = coroutine.resume, yield = coroutine.yield, create = coroutine.create, running = coroutine.running,
   status = coroutine.status,
 }
@@ -33,6 +33,28 @@ local env = {
 }
 env._G = env
 env.string.dump = nil
+-- With a secret among its values the result is one too: %s only, since what it prints is not known here.
+local format, find, sub = string.format, string.find, string.sub
+function env.string.format(pattern, ...)
+  local values, secrets = nil, 0
+  for i = 1, raw.select("#", ...) do
+    local value = raw.select(i, ...)
+    if raw.type(value) == "userdata" and raw.tostring(value) == "***" then
+      values = values or { ... }
+      secrets = secrets + 1
+      values[i] = "\1secret" .. i .. "\1"
+    end
+  end
+  if not values then return format(pattern, ...) end
+  local text, result, at = format(pattern, raw.unpack(values, 1, raw.select("#", ...))), "", 1
+  for _ = 1, secrets do
+    local first, last, i = find(text, "\1secret(%d+)\1", at)
+    if not first then raw.error("string.format: a secret fits %s alone", 2) end
+    result = result .. sub(text, at, first - 1) .. (raw.select(raw.tonumber(i), ...))
+    at = last + 1
+  end
+  return result .. sub(text, at)
+end
 env.table.foreach, env.table.foreachi, env.table.getn, env.table.maxn = nil, nil, nil, nil
 
 function env.pcall(f, ...) return checked(raw.pcall(f, ...)) end

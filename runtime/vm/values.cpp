@@ -5,6 +5,7 @@
 #include "runtime/base/redact.h"
 #include "runtime/base/time.h"
 #include "runtime/vm/decimal.h"
+#include "runtime/vm/error_table.h"
 #include "runtime/vm/userdata.h"
 
 #include <fmt/format.h>
@@ -30,15 +31,51 @@ int secret_tostring(lua_State* L) {
     return 1;
 }
 
+/// Raises `message` with the line of the playbook that asked.
+int refuse(lua_State* L, const char* message, const char* hint) {
+    push_error(L, Error("argument", message, hint));
+    return lua_error(L);
+}
+
+/// Text and secret give a secret, so that nothing is ever built around the three stars.
 int secret_concat(lua_State* L) {
-    for (int i = 1; i <= 2; ++i) {
-        if (lua_isstring(L, i))
-            lua_pushvalue(L, i);
-        else
-            lua_pushliteral(L, "***");
+    bool fine = false;
+    {
+        try {
+            List parts;
+            for (int i = 1; i <= 2; ++i) {
+                if (SecretPtr secret = to_secret(L, i)) {
+                    parts.push_back(std::move(secret));
+                } else if (lua_isstring(L, i)) {
+                    std::size_t size = 0;
+                    lua_pushvalue(L, i);
+                    const char* text = lua_tolstring(L, -1, &size);
+                    parts.push_back(std::string(text, size));
+                    lua_pop(L, 1);
+                } else {
+                    throw Error("argument",
+                                fmt::format("a secret and a {} cannot be joined", type_word(L, i)));
+                }
+            }
+            push_shared<const Secret>(L, secret_type, join_secret(parts));
+            fine = true;
+        } catch (const Error& error) {
+            push_error(L, error);
+        }
     }
-    lua_concat(L, 2);
-    return 1;
+    return fine ? 1 : lua_error(L);
+}
+
+int secret_length(lua_State* L) {
+    return refuse(L, "the length of a secret is part of it", "");
+}
+int secret_compare(lua_State* L) {
+    return refuse(L, "secrets cannot be compared", "");
+}
+int secret_index(lua_State* L) {
+    return refuse(L, "a secret cannot be taken apart",
+                  "hand it to what needs it: a header, a password, env or stdin of a command, "
+                  "fs.write; text around it: secret.template or ..");
 }
 
 const Timestamp& check_timestamp(lua_State* L, int index) {
@@ -234,7 +271,13 @@ class Reader {
 void register_values(lua_State* L) {
     register_decimal(L);
     new_shared_metatable<const Secret>(L, secret_type);
-    set_functions(L, {{"__tostring", secret_tostring}, {"__concat", secret_concat}});
+    set_functions(L, {{"__tostring", secret_tostring},
+                      {"__concat", secret_concat},
+                      {"__len", secret_length},
+                      {"__eq", secret_compare},
+                      {"__lt", secret_compare},
+                      {"__le", secret_compare},
+                      {"__index", secret_index}});
     lua_pop(L, 1);
     new_plain_metatable(L, timestamp_type);
     set_functions(L, {{"__tostring", timestamp_tostring},

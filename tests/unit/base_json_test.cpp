@@ -129,5 +129,5 @@ TEST_CASE("base json: a secret is journaled as its origin", "[base][json]") {
     const Value back = json::parse_tagged(text);
     REQUIRE(back.get<SecretPtr>());
     CHECK((*back.get<SecretPtr>())->origin() == "env:TOKEN");
-    CHECK((*back.get<SecretPtr>())->reveal().empty());
+    CHECK((*back.get<SecretPtr>())->reveal() == "never-written"); // this process knows it
 }

@@ -114,15 +114,20 @@ TEST_CASE("secrets are opened from the environment and from files", "[config]") 
         std::filesystem::temp_directory_path() / ("runbook_config_" + std::to_string(std::rand()));
     std::filesystem::create_directories(folder);
     std::ofstream(folder / "pw") << "tiger-lily\n";
+    CHECK_THROWS_WITH(config::open_secret("file:pw", folder.string()),
+                      "file " + (folder / "pw").string() + " can be read by others: chmod 600 it");
+    std::filesystem::permissions(folder / "pw", std::filesystem::perms::owner_read);
     CHECK(config::open_secret("file:pw", folder.string())->reveal() == "tiger-lily");
-    CHECK(config::open_secret("file:pw", folder.string())->origin() == "file:pw");
+    CHECK(config::open_secret("file:pw", folder.string())->origin() ==
+          "file:" + (folder / "pw").string());
     setenv("RUNBOOK_CONFIG_TEST", "pangolin", 1);
     CHECK(config::open_secret("env:RUNBOOK_CONFIG_TEST", "")->reveal() == "pangolin");
     unsetenv("RUNBOOK_CONFIG_TEST");
     CHECK_THROWS_WITH(config::open_secret("env:RUNBOOK_CONFIG_TEST", ""),
                       "environment variable RUNBOOK_CONFIG_TEST is not set");
     CHECK_THROWS_WITH(config::open_secret("file:none", folder.string()),
-                      "file:none: cannot be read: No such file or directory");
+                      "file " + (folder / "none").string() +
+                          " cannot be read: no such file or directory");
     CHECK(config::load(folder.string()).file.empty());
     std::filesystem::remove_all(folder);
 }

@@ -79,7 +79,9 @@ return {
     redis = option("strings", "Redis servers; names of url parameters") },
   parameter = { default = option("any", "value when none is given"), required = option("boolean", "must be given"), doc = option("string", "shown by --help"),
     access = option("string", "database: read, write or admin"), empty = option("boolean", "database: refused before the run where it has tables"),
-    from = option("string", "secret: env:NAME or file:PATH"), of = option("string", "list: type of its items") },
+    password = option("string", "database: where its password is, unless the URL, RUNBOOK_<NAME>_PASSWORD or <name>_password in runbook.toml says it"),
+    user = option("string", "database: where its user name is, unless the URL or <name>_user in runbook.toml says it"),
+    from = option("string", "secret: env:NAME, file:PATH, command:PROGRAM, vault:PATH#FIELD or aws:NAME#FIELD"), of = option("string", "list: type of its items") },
   step = with(shared, {
     run = option("function", "the work; what it returns is step.result"), capture = option("function", "what must be known before; later ctx.saved"),
     verify = option("function", "post-condition; false or an error fails the attempt"),

@@ -60,16 +60,42 @@ local function find_text(name, given)
   if value ~= nil then return tostring(value), "runbook.toml" end
 end
 
-local function secret_text(from, name)
-  local kind, rest = from:match "^(%a+):(.+)$"
-  if kind == "env" then
-    local text = host.environment(rest)
-    if not text then return nil, ("environment variable %s is not set"):format(rest) end
-    return text
-  elseif kind == "file" then
-    return host.secret_file(rest)
+-- A secret from a reference such as env:NAME or vault:PATH#FIELD, files `beside` the playbook or in the working folder;
+-- nil and why not.
+local function secret_from(reference, beside)
+  local value, problem, hint = host.open_secret(reference, beside)
+  if value then return value end
+  return nil, hint and hint ~= "" and ("%s (%s)"):format(problem, hint) or problem
+end
+
+-- The secret of a parameter: nil and why not, and where it came from. What stands on the command line or in runbook.toml
+-- is seen by others: there it can only be a reference.
+local function secret_of(t, text, source)
+  local from = source ~= nil and not source:find "^RUNBOOK_" and text or (not text and t.from) or nil
+  if from and (from == t.from or host.is_reference(from)) then
+    local value, problem = secret_from(from, source == "runbook.toml")
+    return value, problem, from
+  elseif from and source == "runbook.toml" then
+    return nil, "runbook.toml says where a secret is, never what: env:NAME, file:PATH, command:PROGRAM, vault:PATH#FIELD or aws:NAME#FIELD", source
+  elseif from then
+    return nil, ("a value on the command line can be read by every user of this machine: say where it is (%s env:NAME, file:PATH, command:PROGRAM, "
+      .. "vault:PATH#FIELD, aws:NAME#FIELD), or set the variable RUNBOOK_%s"):format(source, source:sub(3):gsub("-", "_"):upper()), source
+  elseif text then
+    return host.make_secret(text, "env:" .. source), nil, "env:" .. source
   end
-  return nil, ("'%s' is not a source of secrets (env:NAME or file:PATH)"):format(from)
+  return nil, nil, source
+end
+
+-- Password or user name of a database from where the header or runbook.toml says; nil, or nil and why not.
+local function login(which, name, t, given)
+  local there = given.config[name .. "_" .. which]
+  local from = there or t[which]
+  if not from or not given.complete or which == "password" and host.environment(("RUNBOOK_%s_PASSWORD"):format(name:upper())) then return nil end
+  if type(from) ~= "string" or not host.is_reference(from) then
+    return nil, ("%s of %s: env:NAME, file:PATH, command:PROGRAM, vault:PATH#FIELD or aws:NAME#FIELD expected"):format(which, dashed(name))
+  end
+  local value, problem = secret_from(from, there ~= nil)
+  return value, problem and ("%s of %s: %s"):format(which, dashed(name), problem)
 end
 
 local M = {}
@@ -95,19 +121,27 @@ function M.declare(who, declared, known, check_options, fail)
     local entry = { name = name, type = t[1], t = t, source = source }
     list[#list + 1] = entry
     if t[1] == "secret" then
-      local value, problem = text
-      if source == "runbook.toml" then value, problem = secret_text(text, name) end
-      if not value and t.from then value, problem = secret_text(t.from, name) end
-      entry.source = t.from or source
-      if value then values[name] = host.make_secret(value, t.from or source)
-      elseif given.complete then
-        if t.required or t.from then problems[#problems + 1] = ("secret %s: %s"):format(dashed(name), problem or "is required") end
-      else values[name] = "<" .. name .. ">" end
+      if not given.complete then
+        entry.source = t.from or source
+        values[name] = "<" .. name .. ">"
+      else
+        local value, problem, from = secret_of(t, text, source)
+        entry.source, values[name] = from, value
+        local warning = value and host.cover_warning(value)
+        if warning then host.emit("log", { level = "warn", text = ("secret %s (%s) %s"):format(dashed(name), from, warning) }) end
+        if not value and (t.required or t.from or problem) then
+          problems[#problems + 1] = ("secret %s: %s"):format(dashed(name), problem or "is required")
+        end
+      end
     elseif text ~= nil then
       local value, problem = convert[t[1]](text, t)
       if value == nil then problems[#problems + 1] = ("parameter %s: %s, got '%s'"):format(dashed(name), problem, text)
       elseif t[1] == "database" then
-        local ok, handle = host.try(host.make_database, value, t.access, name)
+        local password, no_password = login("password", name, t, given)
+        local user, no_user = login("user", name, t, given)
+        problems[#problems + 1] = no_password
+        problems[#problems + 1] = no_user
+        local ok, handle = host.try(host.make_database, value, t.access, name, password, user)
         if ok then values[name], entry.handle = handle, handle else problems[#problems + 1] = ("parameter %s: %s"):format(dashed(name), handle.message) end
       else values[name] = value end
       entry.value = values[name]

@@ -31,7 +31,7 @@ void show_both(const ColumnPair& pair, CellView a, CellView b, ColumnDifference&
             --skip;
     }
     auto part = [&](CellView cell) {
-        if (skip == 0)
+        if (skip == 0 || holds_secret(cell.var)) // half a secret would not be known as one
             return show(pair, cell, shown);
         std::string rest(dynamic ? cell.var.substr(0, 1) : "");
         rest += cell.var.substr(std::min(skip, cell.var.size()));

@@ -1,5 +1,6 @@
 // Cells compared by meaning and shown to people. Pure functions; nothing here runs for equal rows.
 #include "runtime/base/digest.h"
+#include "runtime/base/redact.h"
 #include "runtime/transfer/verify/form.h"
 
 #include <fmt/format.h>
@@ -83,11 +84,12 @@ bool printable(std::string_view text) {
 }
 
 /// Quoted, control characters as escapes, cut at a character's border.
-std::string show_text(std::string_view text, std::size_t limit) {
+std::string show_text(std::string_view whole, std::size_t limit) {
+    const std::string text = redact(whole); // before it is cut: half a secret would not be known
     std::size_t cut = std::min(text.size(), limit);
     while (cut < text.size() && cut > 0 && (static_cast<unsigned char>(text[cut]) & 0xC0) == 0x80)
         --cut;
-    std::string_view head = text.substr(0, cut);
+    const std::string_view head = std::string_view(text).substr(0, cut);
     std::string out = "'";
     if (printable(head)) {
         out.append(head);
@@ -100,11 +102,13 @@ std::string show_text(std::string_view text, std::size_t limit) {
     }
     out += "'";
     if (cut < text.size())
-        out += fmt::format("… ({} bytes)", text.size());
+        out += fmt::format("… ({} bytes)", whole.size());
     return out;
 }
 
 std::string show_octets(std::string_view data, std::size_t limit) {
+    if (holds_secret(data))
+        return "***";
     std::string_view head = data.substr(0, limit / 2);
     std::string out = "\\x" + digest::hex(head);
     if (head.size() < data.size())

@@ -1,0 +1,13 @@
+// `secret`: declared in secret.cpp. Loop thread.
+#pragma once
+
+namespace runbook::vm {
+class State;
+class Registry;
+} // namespace runbook::vm
+
+namespace runbook::bindings {
+
+void register_secret(vm::State& state, vm::Registry& registry);
+
+} // namespace runbook::bindings
