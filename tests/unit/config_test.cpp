@@ -78,7 +78,8 @@ TEST_CASE("each mistake in runbook.toml names its line", "[config]") {
     CHECK(problem("[connections]\na = {}\n") ==
           "load: runbook.toml:2: connections.a: url is missing");
     CHECK(problem("[connections]\na = { url = 'sqlite:x', password = 'tiger' }\n") ==
-          "load: runbook.toml:2: connections.a.password: env:NAME or file:PATH expected");
+          "load: runbook.toml:2: connections.a.password: env:NAME, file:PATH, command:PROGRAM, "
+          "vault:PATH#FIELD or aws:NAME#FIELD expected");
     CHECK(
         problem("[connections]\na = { url = 'sqlite:x', access = 'raed' }\n") ==
         "load: runbook.toml:2: connections.a.access: unknown access 'raed' (did you mean 'read'?)");
