@@ -10,6 +10,8 @@
 namespace runbook::bindings {
 namespace {
 
+constexpr const char* databases_key = "runbook.databases";
+
 /// `tostring(p.target)`: the URL without its password.
 int connection_text(lua_State* L) {
     {
@@ -54,6 +56,8 @@ void register_db(vm::State& state, vm::Registry& registry) {
     register_db_rows(area, state, registry);
     register_db_facts(area, state);
     register_db_fence(area, state);
+    register_db_session(area, state);
+    register_db_server(area, state);
     area.type<db::Handle>(
             "A database: its address, and a session that opens with the first statement.")
         .field("engine", "string",
@@ -88,6 +92,9 @@ void register_db(vm::State& state, vm::Registry& registry) {
         .method("execute")
         .method("script")
         .method("transaction")
+        .method("savepoint")
+        .method("insert")
+        .method("limits")
         .method("timeout")
         .method("close")
         .done("db");
@@ -115,6 +122,29 @@ void push_connection(lua_State* L, const std::string& url, std::string_view acce
         parsed.user = user->reveal();
     auto handle = std::make_shared<db::Handle>(std::move(parsed), db::parse_access(access), name);
     bind::Push<HandlePtr>::push(L, handle);
+    // By the parameter's name, for what finds its database again after a restart (schema.complete).
+    lua_getfield(L, LUA_REGISTRYINDEX, databases_key);
+    if (lua_isnil(L, -1)) {
+        lua_pop(L, 1);
+        lua_newtable(L);
+        lua_pushvalue(L, -1);
+        lua_setfield(L, LUA_REGISTRYINDEX, databases_key);
+    }
+    lua_pushvalue(L, -2);
+    lua_setfield(L, -2, name.c_str());
+    lua_pop(L, 1);
+}
+
+std::shared_ptr<db::Handle> database_named(lua_State* L, const std::string& name) {
+    lua_getfield(L, LUA_REGISTRYINDEX, databases_key);
+    if (lua_istable(L, -1))
+        lua_getfield(L, -1, name.c_str());
+    else
+        lua_pushnil(L);
+    auto* handle = vm::get_shared<db::Handle>(L, -1, bind::Arg<HandlePtr>::metatable().c_str());
+    auto found = handle ? *handle : nullptr;
+    lua_pop(L, 2);
+    return found;
 }
 
 std::string masked_url(lua_State* L, int index) {

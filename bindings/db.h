@@ -31,6 +31,8 @@ void register_db(vm::State& state, vm::Registry& registry);
 void push_connection(lua_State* L, const std::string& url, std::string_view access,
                      const std::string& name, const SecretPtr& password = nullptr,
                      const SecretPtr& user = nullptr);
+/// The connection that the parameter of this name became, or null.
+std::shared_ptr<db::Handle> database_named(lua_State* L, const std::string& name);
 /// The URL of the connection at `index` with the password masked, or empty where it is something
 /// else.
 std::string masked_url(lua_State* L, int index);

@@ -63,5 +63,7 @@ void register_db_query(bind::Area& area, vm::State& state, vm::Registry& registr
 void register_db_rows(bind::Area& area, vm::State& state, vm::Registry& registry);
 void register_db_facts(bind::Area& area, vm::State& state);
 void register_db_fence(bind::Area& area, vm::State& state);
+void register_db_session(bind::Area& area, vm::State& state);
+void register_db_server(bind::Area& area, vm::State& state);
 
 } // namespace runbook::bindings

@@ -36,6 +36,48 @@ Map collation_map(const std::vector<std::string>& names) {
     return out;
 }
 
+/// The statements for what is missing; throws Error{`usage`} where something else than plain
+/// indexes is.
+std::vector<std::pair<std::string, std::string>> missing_indexes(const Map& result) {
+    const Value* value = result.find("missing");
+    const List* missing = value ? value->get<List>() : nullptr;
+    if (!missing)
+        throw Error("argument", "schema.complete: argument 1 'result': a result of schema.compare "
+                                "expected");
+    std::vector<std::pair<std::string, std::string>> statements;
+    for (const Value& item : *missing) {
+        const Map* map = item.get<Map>();
+        const std::string create = map ? map->text("create") : "";
+        if (create.empty())
+            throw Error(
+                "usage",
+                "schema.complete: " +
+                    (map ? map->text("kind") + " " + map->text("name") : std::string("something")) +
+                    " is missing, and only plain indexes can be created here",
+                "judge `only_missing_indexes` before it");
+        statements.emplace_back(map->text("name"), create);
+    }
+    return statements;
+}
+
+bind::Job<Map> complete_job(bind::Call& call, const HandlePtr& target,
+                            std::vector<std::pair<std::string, std::string>> statements) {
+    target->take(call.task());
+    bind::Job<Map> job;
+    job.work = [target, may_write = call.writes_allowed(),
+                statements = std::move(statements)](Cancel& cancel) {
+        db::Connection& connection = target->session(may_write, cancel);
+        List created;
+        for (const auto& [name, sql] : statements) {
+            connection.execute(sql, {}, {}, cancel);
+            created.emplace_back(name);
+        }
+        return Map{{"created", std::move(created)}};
+    };
+    job.on = target->worker();
+    return job;
+}
+
 constexpr const char* indexes_methods = R"(
 local methods = {}
 -- True if the table has an index of that name; options: unique = true, columns = {…}.
@@ -123,15 +165,43 @@ assert(#s.missing == 1 and s.missing[1].name == 't_v' and s.only_missing_indexes
             for (const auto& [name, other] : from.rename)
                 options.rename[name] = from.rename.text(name);
             bind::Job<Map> job;
-            job.work = [from = source->url(), to = target->url(), options](Cancel& cancel) {
+            job.work = [from = source->url(), to = target->url(), target = target->name(),
+                        options](Cancel& cancel) {
                 const verify::SchemaResult result =
                     verify::compare_schemas(from, to, options, cancel);
                 Map out = verify::to_map(result);
                 out.set("indexes", index_map(result.indexes));
                 out.set("collations", collation_map(result.collations));
+                out.set("target", target);
                 return out;
             };
             return job;
+        });
+    area.def("complete",
+             "Creates the indexes that schema.compare found missing in its target: what "
+             "a checkpoint's repair does.")
+        .param("result", "from schema.compare; its target is the parameter that was compared")
+        .param("target", "a connection with access write, where the target was no parameter")
+        .returns("table", "{created}: names of the indexes")
+        .raises({"usage", "db.connection", "db.permission", "db.read_only", "db.constraint",
+                 "db.error", "argument"})
+        .writes()
+        .example(R"lua(local source = db.connect('sqlite:schema_c.db', { access = 'write' })
+local target = db.connect('sqlite:schema_d.db', { access = 'write' })
+for _, side in ipairs { source, target } do
+  db.script(side, "drop table if exists t; create table t (id integer primary key, v text)")
+end
+db.execute(source, "create unique index t_v on t (v)")
+assert(schema.complete(schema.compare(source, target), target).created[1] == 't_v')
+assert(#schema.compare(source, target).missing == 0))lua")
+        .native([L = state.L()](bind::Call& call, Map result, std::optional<HandlePtr> given) {
+            const HandlePtr target = given ? *given : database_named(L, result.text("target"));
+            if (!target)
+                throw Error("argument",
+                            "schema.complete: argument 2 'target': the comparison's target is no "
+                            "parameter of this playbook",
+                            "name the connection: schema.complete(result, target)");
+            return complete_job(call, target, missing_indexes(result));
         });
 }
 

@@ -5,6 +5,12 @@
 ---@class dblib
 db = {}
 
+---A bounded number of sessions to one database.
+---@class pool
+---@field size integer sessions at most
+---@field used integer lent right now
+---@field use function see the function of the same name
+
 ---A database: its address, and a session that opens with the first statement.
 ---@class connection
 ---@field engine string postgresql, mysql or sqlite (MariaDB is mysql; db.version knows the difference)
@@ -20,6 +26,9 @@ db = {}
 ---@field execute function see the function of the same name
 ---@field script function see the function of the same name
 ---@field transaction function see the function of the same name
+---@field savepoint function see the function of the same name
+---@field insert function see the function of the same name
+---@field limits function see the function of the same name
 ---@field timeout function see the function of the same name
 ---@field close function see the function of the same name
 
@@ -217,6 +226,98 @@ function db.fence_held(connection, options) end
 ---@return table {on, off, state, held}: on and off are actions for steps; held() is the proof, as from db.fence_held
 function db.write_fence(connection, options) end
 
+---One verb of a savepoint; db.savepoint does it in every case.
+---@param connection connection a connection in a transaction
+---@param verb string savepoint, release savepoint or rollback to savepoint
+---@param depth integer how many savepoints stand around it
+function db.set_savepoint(connection, verb, depth) end
+
+---Runs fn inside the open transaction: where fn raises, what it did is undone, the transaction goes on, and the error is raised.
+---@param connection connection a connection in a transaction
+---@param fn function gets the connection; what it returns is returned
+---@return any what fn returned
+function db.savepoint(connection, fn) end
+
+---@class db.limits.options
+---@field statement? string|number longest time for one statement
+---@field lock? string|number longest wait for a lock (MySQL: in whole seconds), then db.lock_timeout
+
+---The same connection with limits, kept by the server.
+---@param connection connection the connection to limit; it stays as it is
+---@param options? db.limits.options the limits
+---@return connection shares the session and its transaction
+function db.limits(connection, options) end
+
+---Inserts many rows, in statements of up to a thousand with bound parameters: all of them or none.
+---@param connection connection a connection with access write or admin
+---@param table string its name, or schema.table
+---@param rows value[] a list of tables by column name; a column that a row lacks is NULL
+---@return integer how many rows
+function db.insert(connection, table, rows) end
+
+---Listens to a channel of PostgreSQL: what is sent from now on waits for db.notification.
+---@param connection connection a connection; while it listens, give other work another one
+---@param channel string name of the channel
+function db.listen(connection, channel) end
+
+---Waits for the next notification.
+---@param connection connection a connection that listens
+---@param within string|number how long
+---@return table {channel, payload, pid}, or nil where none came within that time
+function db.notification(connection, within) end
+
+---Sends a notification to whoever listens.
+---@param connection connection a connection with access write or admin
+---@param channel string name of the channel
+---@param payload? string text that goes with it, below 8000 bytes
+function db.notify(connection, channel, payload) end
+
+---@class db.pool.options
+---@field size? integer sessions at most, 1 to 64 (default 4)
+
+---A bounded number of sessions like a connection's, for branches that run side by side.
+---@param connection connection whose address and rights they have
+---@param options? db.pool.options how many
+---@return pool pool:use(fn) lends one; each opens with its first statement
+function db.pool(connection, options) end
+
+---Takes a connection out of a pool, waiting for a free one; db.use does it and gives it back in every case.
+---@param pool pool from db.pool
+---@return connection nobody else has it until db.give_back
+function db.lend(pool) end
+
+---Gives a connection back to its pool.
+---@param pool pool from db.pool
+---@param connection connection from db.lend
+function db.give_back(pool, connection) end
+
+---Runs fn with a connection of a pool; waits where all are in use.
+---@param pool pool from db.pool
+---@param fn function gets the connection, which is its own until it returns
+---@return any what fn returned
+function db.use(pool, fn) end
+
+---The size of the database, and the room on the disk under it.
+---@param connection connection a connection; the server must be on this host (or be MariaDB with its plugin disks): no SQL tells it otherwise
+---@return table {bytes, free, total, free_ratio, folder}
+function db.disk(connection) end
+
+---Whether changes are archived, so that a point in time can be restored.
+---@param connection connection a connection
+---@return table {healthy, on, why, last, failed}: PostgreSQL by its archiver, MySQL and MariaDB by the binary log
+function db.archiving(connection) end
+
+---What to compare before and after a change.
+---@param connection connection a connection
+---@return table {flavour, version, bytes, unvalidated, invalid_indexes, orphans, sessions, most_sessions}: orphans are rows whose foreign key points nowhere, of keys that the engine does not vouch for
+function db.facts(connection) end
+
+---Tells the server to cancel the statement that another session runs.
+---@param connection connection a connection with access admin
+---@param id integer as in db.running
+---@return boolean false where there is no such session
+function db.cancel(connection, id) end
+
 ---Backups that are proven: dumped by the engine's own tool, read back, restored to be sure.
 ---@class backuplib
 backup = {}
@@ -410,6 +511,12 @@ schema = {}
 ---@param options? schema.compare.options what to compare
 ---@return table {missing, different, omitted, others, only_missing_indexes, indexes, collations, duplicates, tables, passed}: the first four list {kind, table, name, detail}; duplicates counts groups of rows that break a unique key which the target lacks; indexes:has(table, name, {unique=, columns=}) and collations:only(name, …) ask about the target
 function schema.compare(source, target, options) end
+
+---Creates the indexes that schema.compare found missing in its target: what a checkpoint's repair does.
+---@param result table from schema.compare; its target is the parameter that was compared
+---@param target? connection a connection with access write, where the target was no parameter
+---@return table {created}: names of the indexes
+function schema.complete(result, target) end
 
 ---Files, confined to what the playbook declares in needs.files.
 ---@class fslib

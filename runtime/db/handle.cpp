@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <cctype>
+#include <string>
 
 namespace runbook::db {
 
@@ -17,7 +18,8 @@ struct Handle::Core {
     // Worker thread.
     std::shared_ptr<Connection> connection;
     bool transaction = false;
-    std::atomic<bool> begin_failed{false}; ///< set by the worker, taken by the loop
+    std::chrono::milliseconds lock_timeout{0}; ///< in force in the session; negative: unknown
+    std::atomic<bool> begin_failed{false};     ///< set by the worker, taken by the loop
     // Loop thread.
     const void* owner = nullptr;
     std::weak_ptr<LiveResult> live;
@@ -75,7 +77,40 @@ int Handle::port() const {
 std::shared_ptr<Handle> Handle::with_timeout(std::chrono::milliseconds timeout) const {
     auto limited = std::shared_ptr<Handle>(new Handle(core_));
     limited->timeout_ = timeout;
+    limited->lock_timeout_ = lock_timeout_;
     return limited;
+}
+
+std::shared_ptr<Handle> Handle::with_lock_timeout(std::chrono::milliseconds timeout) const {
+    if (core_->url.engine == Engine::sqlite)
+        throw Error("db.unsupported",
+                    core_->url.masked() +
+                        ": SQLite waits for a lock as long as the statement may take",
+                    "limit the statement");
+    auto limited = std::shared_ptr<Handle>(new Handle(core_));
+    limited->timeout_ = timeout_;
+    limited->lock_timeout_ = timeout;
+    return limited;
+}
+
+/// Worker thread. A setting of the session, sent only where it differs from what is in force.
+void Handle::apply_lock_timeout(Cancel& cancel) {
+    Core& core = *core_;
+    if (lock_timeout_ == core.lock_timeout)
+        return;
+    const auto ms = lock_timeout_.count();
+    std::string sql;
+    if (core.url.engine == Engine::postgresql) {
+        sql = ms == 0 ? "reset lock_timeout" : "set lock_timeout = " + std::to_string(ms);
+    } else {
+        // Whole seconds there, and 0 would be the shortest of all.
+        const std::string s =
+            ms == 0 ? "default" : std::to_string(std::max<std::int64_t>(1, (ms + 999) / 1000));
+        sql = "set session innodb_lock_wait_timeout = " + s + ", lock_wait_timeout = " + s;
+    }
+    core.lock_timeout = std::chrono::milliseconds(-1);
+    core.connection->execute(sql, {}, {}, cancel);
+    core.lock_timeout = lock_timeout_;
 }
 
 namespace {
@@ -107,12 +142,14 @@ Connection& Handle::session(bool may_write, Cancel& cancel) {
         options.access = core.access;
         try {
             core.connection = connect(core.url, options, cancel);
+            core.lock_timeout = std::chrono::milliseconds(0);
         } catch (const Error& error) {
             rethrow_named(error, core.name);
         }
     }
     if (core.access != Access::read)
         core.connection->set_read_only(!may_write, cancel);
+    apply_lock_timeout(cancel);
     return *core.connection;
 }
 
@@ -140,6 +177,9 @@ void Handle::rollback(Cancel& cancel) {
     // Without the session there is nothing left to roll back: the server has done it.
     if (core.connection && core.connection->alive())
         core.connection->rollback(cancel);
+    // SET is undone with the transaction that it was in.
+    if (core.lock_timeout.count() != 0)
+        core.lock_timeout = std::chrono::milliseconds(-1);
 }
 
 void Handle::close() {

@@ -40,6 +40,8 @@ class Handle {
     std::chrono::milliseconds timeout() const { return timeout_; }
     /// The same session, with a limit for each statement.
     std::shared_ptr<Handle> with_timeout(std::chrono::milliseconds timeout) const;
+    /// The same session, waiting for locks no longer than this.
+    std::shared_ptr<Handle> with_lock_timeout(std::chrono::milliseconds timeout) const;
     const std::shared_ptr<Worker>& worker() const;
 
     /// Worker thread. The open session, read-only unless `may_write`. Errors: those of connect(),
@@ -65,7 +67,8 @@ class Handle {
     struct Core;
     explicit Handle(std::shared_ptr<Core> core) : core_(std::move(core)) {}
     std::shared_ptr<Core> core_;
-    std::chrono::milliseconds timeout_{0};
+    void apply_lock_timeout(Cancel& cancel);
+    std::chrono::milliseconds timeout_{0}, lock_timeout_{0};
 };
 
 } // namespace runbook::db

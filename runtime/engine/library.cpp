@@ -238,7 +238,13 @@ int host_given(lua_State* L) {
             command_line.push_back(List{name, value});
         for (const std::string& gate : session.options.approve)
             approve.push_back(gate);
+        Map connections;
+        for (const config::Connection& one : session.settings.connections)
+            connections.set(
+                one.name,
+                Map{{"url", one.url}, {"password", one.password}, {"access", one.access}});
         vm::push_value(L, Map{{"command_line", command_line},
+                              {"connections", std::move(connections)},
                               {"approve", approve},
                               {"config", session.config},
                               {"complete", session.complete},

@@ -42,9 +42,11 @@ struct Fixture {
 };
 
 /// True while the server's own activity table says that the session `pid` runs a statement.
+/// Each question is a transaction of its own, so it sees the table as it is.
 bool running(Connection& admin, const Value& pid) {
-    return lab::value(admin, "select state from pg_stat_activity where pid = ?", {pid}) ==
-           Value("active");
+    return lab::value(admin,
+                      "select count(*) from pg_stat_activity where pid = ? and state = 'active'",
+                      {pid}) == Value(1);
 }
 
 Value roundtrip(Connection& connection, const std::string& type, const Value& value) {
@@ -332,10 +334,13 @@ TEST_CASE("PostgreSQL: a cancel reaches the server within a second", "[db][postg
                     pg->execute(sql, {}, {}, cancel);
             });
         });
-        while (!running(*pg.admin, pid))
+        // Asleep for sure: the statement itself, not what the session says before it. Each
+        // question is a transaction of its own, so it sees the activity as it is.
+        while (lab::value(*pg.admin,
+                          "select count(*) from pg_stat_activity where pid = ? and state = "
+                          "'active' and wait_event = 'PgSleep'",
+                          {pid}) != Value(1))
             std::this_thread::sleep_for(std::chrono::milliseconds(10));
-        // What was seen may be what the session says before the statement: now it sleeps for sure.
-        std::this_thread::sleep_for(std::chrono::milliseconds(300));
         double took = lab::seconds([&] {
             cancel.request(Cancel::Reason::cancelled);
             work.wait();

@@ -98,6 +98,24 @@ local function login(which, name, t, given)
   return value, problem and ("%s of %s: %s"):format(which, dashed(name), problem)
 end
 
+-- A database parameter's text: a URL, or a name of [connections] in runbook.toml. Returns the URL and, where the name has one, its password.
+local function find_database(text, access, given)
+  local connections = given.connections
+  if text:find(":", 1, true) then return text end
+  local named = connections[text]
+  if not named then
+    return nil, ("no connection '%s' in runbook.toml%s"):format(text, host.did_you_mean(text, connections))
+  end
+  local rank = { read = 1, write = 2, admin = 3 }
+  if named.access ~= "" and rank[access] > rank[named.access] then
+    return nil, ("connection '%s' of runbook.toml is for access = \"%s\", and the playbook declares access = \"%s\""):format(text, named.access, access)
+  end
+  if named.password == "" or not given.complete then return named.url end
+  local secret, problem = secret_from(named.password, true)
+  if not secret then return nil, ("connection '%s' of runbook.toml: %s"):format(text, problem) end
+  return named.url, secret
+end
+
 local M = {}
 
 -- Returns the values table and the list of declarations {name, type, t, source, text}.
@@ -141,7 +159,9 @@ function M.declare(who, declared, known, check_options, fail)
         local user, no_user = login("user", name, t, given)
         problems[#problems + 1] = no_password
         problems[#problems + 1] = no_user
-        local ok, handle = host.try(host.make_database, value, t.access, name, password, user)
+        local url, more = find_database(value, t.access, given)
+        local ok, handle = false, { message = more }
+        if url then ok, handle = host.try(host.make_database, url, t.access, name, password or more, user) end
         if ok then values[name], entry.handle = handle, handle else problems[#problems + 1] = ("parameter %s: %s"):format(dashed(name), handle.message) end
       else values[name] = value end
       entry.value = values[name]

@@ -146,9 +146,31 @@ class Comparison {
         }
         if (has_index(to, index))
             return;
-        result_.missing.push_back({kind, from.name, index.name, detail});
+        result_.missing.push_back(
+            {kind, from.name, index.name, detail, create_statement(to, index)});
         if (index.unique && plain(index))
             count_duplicates(to, columns);
+    }
+
+    /// Empty for an index with an expression or a condition: how the target says it is for people.
+    std::string create_statement(const Table& to, const Index& index) const {
+        if (!plain(index) || index.primary)
+            return {};
+        std::vector<std::string> columns;
+        for (const catalog::IndexPart& part : index.parts) {
+            const Column* column = find_column(to, part.column);
+            if (!column)
+                return {};
+            columns.push_back(connection_.quote_name(column->name) +
+                              (part.descending ? " DESC" : ""));
+        }
+        const std::string table =
+            (connection_.server().flavour == db::Flavour::postgresql && !to.schema.empty()
+                 ? connection_.quote_name(to.schema) + "."
+                 : "") +
+            connection_.quote_name(to.name);
+        return fmt::format("CREATE {}INDEX {} ON {} ({})", index.unique ? "UNIQUE " : "",
+                           connection_.quote_name(index.name), table, text::join(columns, ", "));
     }
 
     /// Under the target's own collation: there the key has to hold. NULL is never equal to NULL.
@@ -230,11 +252,15 @@ class Comparison {
 
 List item_list(const std::vector<SchemaItem>& items) {
     List out;
-    for (const SchemaItem& item : items)
-        out.push_back(Map{{"kind", item.kind},
-                          {"table", item.table},
-                          {"name", item.name},
-                          {"detail", item.detail}});
+    for (const SchemaItem& item : items) {
+        Map map{{"kind", item.kind},
+                {"table", item.table},
+                {"name", item.name},
+                {"detail", item.detail}};
+        if (!item.create.empty())
+            map.set("create", item.create);
+        out.push_back(std::move(map));
+    }
     return out;
 }
 

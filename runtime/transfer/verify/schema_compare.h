@@ -26,6 +26,7 @@ struct SchemaItem {
     std::string
         kind; ///< table, column, primary key, unique index, index, foreign key, check, view…
     std::string table, name, detail;
+    std::string create = {}; ///< the target's statement for a missing index of plain columns
 };
 
 struct TargetIndex {
