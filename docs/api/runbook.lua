@@ -609,17 +609,22 @@ http = {}
 ---@field query? table parameters added to the URL
 ---@field user? any basic authentication: user
 ---@field password? any basic authentication: password, best a secret
+---@field bearer? any token, best a secret
 ---@field timeout? string|number of one attempt, to the last byte; 30s
 ---@field connect_timeout? string|number 10s
 ---@field follow? integer redirects that are followed; 5
 ---@field max_bytes? integer longest body; 16 MiB
 ---@field tls? table {verify, ca, cert, key}
+---@field proxy? table {url, user, password}, instead of the environment's
 ---@field body? any text or secret to send
 ---@field json? any value to send as JSON
 ---@field form? table fields to send as a form
+---@field multipart? table fields of a multipart form: text, or { file = path, name =, type = }
+---@field file? string a file to send as the body
 ---@field status? integer[] statuses that are success; 200 to 299
 ---@field any_status? boolean every status is success
----@field retry? table {attempts, initial, backoff, max_delay}: after connection errors, 429, 502, 503, 504; only methods that may be repeated
+---@field retry? table {attempts, initial, backoff, max_delay, statuses, unsafe}: after connection errors, 429, 502, 503, 504; only methods that may be repeated
+---@field after? string|number waits so long before it asks
 ---@field reads? boolean the request changes nothing (a query by POST)
 
 ---The answer to a GET.
@@ -628,22 +633,56 @@ http = {}
 ---@return table {status, headers, body, json, elapsed, url, attempts}; names of headers in lower case; `json` is the decoded body where the answer is of that type
 function http.get(url, options) end
 
----@class http.post.options
+---@class http.head.options
 ---@field headers? table name = text, number or secret
 ---@field query? table parameters added to the URL
 ---@field user? any basic authentication: user
 ---@field password? any basic authentication: password, best a secret
+---@field bearer? any token, best a secret
 ---@field timeout? string|number of one attempt, to the last byte; 30s
 ---@field connect_timeout? string|number 10s
 ---@field follow? integer redirects that are followed; 5
 ---@field max_bytes? integer longest body; 16 MiB
 ---@field tls? table {verify, ca, cert, key}
+---@field proxy? table {url, user, password}, instead of the environment's
 ---@field body? any text or secret to send
 ---@field json? any value to send as JSON
 ---@field form? table fields to send as a form
+---@field multipart? table fields of a multipart form: text, or { file = path, name =, type = }
+---@field file? string a file to send as the body
 ---@field status? integer[] statuses that are success; 200 to 299
 ---@field any_status? boolean every status is success
----@field retry? table {attempts, initial, backoff, max_delay}: after connection errors, 429, 502, 503, 504; only methods that may be repeated
+---@field retry? table {attempts, initial, backoff, max_delay, statuses, unsafe}: after connection errors, 429, 502, 503, 504; only methods that may be repeated
+---@field after? string|number waits so long before it asks
+---@field reads? boolean the request changes nothing (a query by POST)
+
+---The answer to a HEAD: status and headers.
+---@param url string http:// or https:// address
+---@param options? http.head.options what is sent, and what counts as success
+---@return table {status, headers, body, json, elapsed, url, attempts}; names of headers in lower case; `json` is the decoded body where the answer is of that type
+function http.head(url, options) end
+
+---@class http.post.options
+---@field headers? table name = text, number or secret
+---@field query? table parameters added to the URL
+---@field user? any basic authentication: user
+---@field password? any basic authentication: password, best a secret
+---@field bearer? any token, best a secret
+---@field timeout? string|number of one attempt, to the last byte; 30s
+---@field connect_timeout? string|number 10s
+---@field follow? integer redirects that are followed; 5
+---@field max_bytes? integer longest body; 16 MiB
+---@field tls? table {verify, ca, cert, key}
+---@field proxy? table {url, user, password}, instead of the environment's
+---@field body? any text or secret to send
+---@field json? any value to send as JSON
+---@field form? table fields to send as a form
+---@field multipart? table fields of a multipart form: text, or { file = path, name =, type = }
+---@field file? string a file to send as the body
+---@field status? integer[] statuses that are success; 200 to 299
+---@field any_status? boolean every status is success
+---@field retry? table {attempts, initial, backoff, max_delay, statuses, unsafe}: after connection errors, 429, 502, 503, 504; only methods that may be repeated
+---@field after? string|number waits so long before it asks
 ---@field reads? boolean the request changes nothing (a query by POST)
 
 ---The answer to a POST.
@@ -657,17 +696,22 @@ function http.post(url, options) end
 ---@field query? table parameters added to the URL
 ---@field user? any basic authentication: user
 ---@field password? any basic authentication: password, best a secret
+---@field bearer? any token, best a secret
 ---@field timeout? string|number of one attempt, to the last byte; 30s
 ---@field connect_timeout? string|number 10s
 ---@field follow? integer redirects that are followed; 5
 ---@field max_bytes? integer longest body; 16 MiB
 ---@field tls? table {verify, ca, cert, key}
+---@field proxy? table {url, user, password}, instead of the environment's
 ---@field body? any text or secret to send
 ---@field json? any value to send as JSON
 ---@field form? table fields to send as a form
+---@field multipart? table fields of a multipart form: text, or { file = path, name =, type = }
+---@field file? string a file to send as the body
 ---@field status? integer[] statuses that are success; 200 to 299
 ---@field any_status? boolean every status is success
----@field retry? table {attempts, initial, backoff, max_delay}: after connection errors, 429, 502, 503, 504; only methods that may be repeated
+---@field retry? table {attempts, initial, backoff, max_delay, statuses, unsafe}: after connection errors, 429, 502, 503, 504; only methods that may be repeated
+---@field after? string|number waits so long before it asks
 ---@field reads? boolean the request changes nothing (a query by POST)
 
 ---The answer to a PUT.
@@ -676,22 +720,56 @@ function http.post(url, options) end
 ---@return table {status, headers, body, json, elapsed, url, attempts}; names of headers in lower case; `json` is the decoded body where the answer is of that type
 function http.put(url, options) end
 
----@class http.delete.options
+---@class http.patch.options
 ---@field headers? table name = text, number or secret
 ---@field query? table parameters added to the URL
 ---@field user? any basic authentication: user
 ---@field password? any basic authentication: password, best a secret
+---@field bearer? any token, best a secret
 ---@field timeout? string|number of one attempt, to the last byte; 30s
 ---@field connect_timeout? string|number 10s
 ---@field follow? integer redirects that are followed; 5
 ---@field max_bytes? integer longest body; 16 MiB
 ---@field tls? table {verify, ca, cert, key}
+---@field proxy? table {url, user, password}, instead of the environment's
 ---@field body? any text or secret to send
 ---@field json? any value to send as JSON
 ---@field form? table fields to send as a form
+---@field multipart? table fields of a multipart form: text, or { file = path, name =, type = }
+---@field file? string a file to send as the body
 ---@field status? integer[] statuses that are success; 200 to 299
 ---@field any_status? boolean every status is success
----@field retry? table {attempts, initial, backoff, max_delay}: after connection errors, 429, 502, 503, 504; only methods that may be repeated
+---@field retry? table {attempts, initial, backoff, max_delay, statuses, unsafe}: after connection errors, 429, 502, 503, 504; only methods that may be repeated
+---@field after? string|number waits so long before it asks
+---@field reads? boolean the request changes nothing (a query by POST)
+
+---The answer to a PATCH.
+---@param url string http:// or https:// address
+---@param options? http.patch.options what is sent, and what counts as success
+---@return table {status, headers, body, json, elapsed, url, attempts}; names of headers in lower case; `json` is the decoded body where the answer is of that type
+function http.patch(url, options) end
+
+---@class http.delete.options
+---@field headers? table name = text, number or secret
+---@field query? table parameters added to the URL
+---@field user? any basic authentication: user
+---@field password? any basic authentication: password, best a secret
+---@field bearer? any token, best a secret
+---@field timeout? string|number of one attempt, to the last byte; 30s
+---@field connect_timeout? string|number 10s
+---@field follow? integer redirects that are followed; 5
+---@field max_bytes? integer longest body; 16 MiB
+---@field tls? table {verify, ca, cert, key}
+---@field proxy? table {url, user, password}, instead of the environment's
+---@field body? any text or secret to send
+---@field json? any value to send as JSON
+---@field form? table fields to send as a form
+---@field multipart? table fields of a multipart form: text, or { file = path, name =, type = }
+---@field file? string a file to send as the body
+---@field status? integer[] statuses that are success; 200 to 299
+---@field any_status? boolean every status is success
+---@field retry? table {attempts, initial, backoff, max_delay, statuses, unsafe}: after connection errors, 429, 502, 503, 504; only methods that may be repeated
+---@field after? string|number waits so long before it asks
 ---@field reads? boolean the request changes nothing (a query by POST)
 
 ---The answer to a DELETE.
@@ -705,17 +783,22 @@ function http.delete(url, options) end
 ---@field query? table parameters added to the URL
 ---@field user? any basic authentication: user
 ---@field password? any basic authentication: password, best a secret
+---@field bearer? any token, best a secret
 ---@field timeout? string|number of one attempt, to the last byte; 30s
 ---@field connect_timeout? string|number 10s
 ---@field follow? integer redirects that are followed; 5
 ---@field max_bytes? integer longest body; 16 MiB
 ---@field tls? table {verify, ca, cert, key}
+---@field proxy? table {url, user, password}, instead of the environment's
 ---@field body? any text or secret to send
 ---@field json? any value to send as JSON
 ---@field form? table fields to send as a form
+---@field multipart? table fields of a multipart form: text, or { file = path, name =, type = }
+---@field file? string a file to send as the body
 ---@field status? integer[] statuses that are success; 200 to 299
 ---@field any_status? boolean every status is success
----@field retry? table {attempts, initial, backoff, max_delay}: after connection errors, 429, 502, 503, 504; only methods that may be repeated
+---@field retry? table {attempts, initial, backoff, max_delay, statuses, unsafe}: after connection errors, 429, 502, 503, 504; only methods that may be repeated
+---@field after? string|number waits so long before it asks
 ---@field reads? boolean the request changes nothing (a query by POST)
 
 ---The answer to a request of any method.
@@ -730,17 +813,22 @@ function http.request(method, url, options) end
 ---@field query? table parameters added to the URL
 ---@field user? any basic authentication: user
 ---@field password? any basic authentication: password, best a secret
+---@field bearer? any token, best a secret
 ---@field timeout? string|number of one attempt, to the last byte; 30s
 ---@field connect_timeout? string|number 10s
 ---@field follow? integer redirects that are followed; 5
 ---@field max_bytes? integer longest body; 16 MiB
 ---@field tls? table {verify, ca, cert, key}
+---@field proxy? table {url, user, password}, instead of the environment's
 ---@field body? any text or secret to send
 ---@field json? any value to send as JSON
 ---@field form? table fields to send as a form
+---@field multipart? table fields of a multipart form: text, or { file = path, name =, type = }
+---@field file? string a file to send as the body
 ---@field status? integer[] statuses that are success; 200 to 299
 ---@field any_status? boolean every status is success
----@field retry? table {attempts, initial, backoff, max_delay}: after connection errors, 429, 502, 503, 504; only methods that may be repeated
+---@field retry? table {attempts, initial, backoff, max_delay, statuses, unsafe}: after connection errors, 429, 502, 503, 504; only methods that may be repeated
+---@field after? string|number waits so long before it asks
 ---@field reads? boolean the request changes nothing (a query by POST)
 
 ---The decoded JSON body of the answer to a GET.
@@ -754,17 +842,22 @@ function http.json(url, options) end
 ---@field query? table parameters added to the URL
 ---@field user? any basic authentication: user
 ---@field password? any basic authentication: password, best a secret
+---@field bearer? any token, best a secret
 ---@field timeout? string|number of one attempt, to the last byte; 30s
 ---@field connect_timeout? string|number 10s
 ---@field follow? integer redirects that are followed; 5
 ---@field max_bytes? integer longest body; 16 MiB
 ---@field tls? table {verify, ca, cert, key}
+---@field proxy? table {url, user, password}, instead of the environment's
 ---@field body? any text or secret to send
 ---@field json? any value to send as JSON
 ---@field form? table fields to send as a form
+---@field multipart? table fields of a multipart form: text, or { file = path, name =, type = }
+---@field file? string a file to send as the body
 ---@field status? integer[] statuses that are success; 200 to 299
 ---@field any_status? boolean every status is success
----@field retry? table {attempts, initial, backoff, max_delay}: after connection errors, 429, 502, 503, 504; only methods that may be repeated
+---@field retry? table {attempts, initial, backoff, max_delay, statuses, unsafe}: after connection errors, 429, 502, 503, 504; only methods that may be repeated
+---@field after? string|number waits so long before it asks
 ---@field reads? boolean the request changes nothing (a query by POST)
 
 ---The status of the answer to a GET, whatever it is.
@@ -773,40 +866,60 @@ function http.json(url, options) end
 ---@return integer 200, 404, 503…
 function http.status(url, options) end
 
----@class http.probe.options
+---@class http.answers.options
 ---@field headers? table name = text, number or secret
 ---@field query? table parameters added to the URL
 ---@field user? any basic authentication: user
 ---@field password? any basic authentication: password, best a secret
+---@field bearer? any token, best a secret
 ---@field timeout? string|number of one attempt, to the last byte; 30s
 ---@field connect_timeout? string|number 10s
 ---@field follow? integer redirects that are followed; 5
 ---@field max_bytes? integer longest body; 16 MiB
 ---@field tls? table {verify, ca, cert, key}
+---@field proxy? table {url, user, password}, instead of the environment's
 ---@field body? any text or secret to send
 ---@field json? any value to send as JSON
 ---@field form? table fields to send as a form
+---@field multipart? table fields of a multipart form: text, or { file = path, name =, type = }
+---@field file? string a file to send as the body
 ---@field status? integer[] statuses that are success; 200 to 299
 ---@field any_status? boolean every status is success
----@field retry? table {attempts, initial, backoff, max_delay}: after connection errors, 429, 502, 503, 504; only methods that may be repeated
+---@field retry? table {attempts, initial, backoff, max_delay, statuses, unsafe}: after connection errors, 429, 502, 503, 504; only methods that may be repeated
+---@field after? string|number waits so long before it asks
 ---@field reads? boolean the request changes nothing (a query by POST)
 
 ---Whether an address answers as it should; no answer is a result here, not an error.
 ---@param url string http:// or https:// address
----@param options? http.probe.options what is sent, and what counts as success
+---@param options? http.answers.options what is sent, and what counts as success
 ---@return table {up, status, elapsed} or {up = false, kind, error}
+function http.answers(url, options) end
+
+---A function that asks whether an address answers as it should: for checklists, monitors and toggles.
+---@param url string http:// or https:// address
+---@param options? table as for http.get
+---@return function asked, it returns true or false; a probe of a checklist says why not
 function http.probe(url, options) end
+
+---Asks again and again until a function of the answer says true.
+---@param url string http:// or https:// address
+---@param test function gets the response (any status), says whether that is it
+---@param options? table as for http.get, and within (1m), every (1s)
+---@return table {status, headers, body, json, elapsed, url, attempts}; names of headers in lower case; `json` is the decoded body where the answer is of that type
+function http.wait_until(url, test, options) end
 
 ---@class http.expect.options
 ---@field headers? table name = text, number or secret
 ---@field query? table parameters added to the URL
 ---@field user? any basic authentication: user
 ---@field password? any basic authentication: password, best a secret
+---@field bearer? any token, best a secret
 ---@field timeout? string|number of one attempt, to the last byte; 30s
 ---@field connect_timeout? string|number 10s
 ---@field follow? integer redirects that are followed; 5
 ---@field max_bytes? integer longest body; 16 MiB
 ---@field tls? table {verify, ca, cert, key}
+---@field proxy? table {url, user, password}, instead of the environment's
 ---@field status? integer[] statuses that are awaited; 200 to 299
 ---@field body? string text that the body contains
 ---@field json? table members of the JSON body, by dotted path: { ["database.adapter"] = "Mysql2" }
@@ -818,6 +931,29 @@ function http.probe(url, options) end
 ---@param options? http.expect.options what is awaited, and for how long
 ---@return table {status, headers, body, json, elapsed, url, attempts}; names of headers in lower case; `json` is the decoded body where the answer is of that type
 function http.expect(url, options) end
+
+---@class http.download.options
+---@field headers? table name = text, number or secret
+---@field query? table parameters added to the URL
+---@field user? any basic authentication: user
+---@field password? any basic authentication: password, best a secret
+---@field bearer? any token, best a secret
+---@field timeout? string|number of one attempt, to the last byte; 30s
+---@field connect_timeout? string|number 10s
+---@field follow? integer redirects that are followed; 5
+---@field max_bytes? integer longest body; 16 MiB
+---@field tls? table {verify, ca, cert, key}
+---@field proxy? table {url, user, password}, instead of the environment's
+---@field sha256? string digest that the file must have, in hex
+---@field resume? boolean go on with what an interrupted download left beside the file; wants sha256
+---@field retry? table {attempts, initial, backoff, max_delay, statuses}
+
+---Loads a body into a file, which is replaced only when all of it is there.
+---@param url string http:// or https:// address
+---@param path string the file; what is not whole yet stands in PATH.partial beside it
+---@param options? http.download.options digest, resuming, and what is sent
+---@return table {path, bytes, sha256, resumed_from, attempts}
+function http.download(url, path, options) end
 
 ---JSON text. JSON's null is the value `null`, never nil.
 ---@class jsonlib

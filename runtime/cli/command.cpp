@@ -19,6 +19,20 @@ constexpr Option approve{"approve", "GATE", "approve a gate beforehand, as the i
                          Complete::nothing, true};
 constexpr Option detach{"detach", "", "leave at a gate with exit 3 instead of waiting"};
 
+constexpr Option allow_shell{"allow-shell", "PATTERN",
+                             "commands allowed beyond the playbook's needs", Complete::nothing,
+                             true};
+constexpr Option allow_ssh{"allow-ssh", "HOST", "the same for hosts on which commands run",
+                           Complete::nothing, true};
+constexpr Option allow_http{"allow-http", "HOST", "the same for hosts of requests",
+                            Complete::nothing, true};
+constexpr Option allow_files{"allow-files", "PATH", "the same for files, and folders ending in /",
+                             Complete::file, true};
+constexpr Option allow_net{"allow-net", "HOST", "the same for look-ups, TCP and TLS",
+                           Complete::nothing, true};
+constexpr Option allow_redis{"allow-redis", "HOST", "the same for Redis servers", Complete::nothing,
+                             true};
+
 constexpr Option why{"why", "TEXT", "reason, for the report"};
 
 constexpr std::string_view control_exits = "0  the run has taken it\n"
@@ -67,6 +81,12 @@ const std::vector<Command>& table() {
            "`runbook due` goes on with it"},
           approve,
           detach,
+          allow_shell,
+          allow_ssh,
+          allow_http,
+          allow_files,
+          allow_net,
+          allow_redis,
           output,
           report,
           journal},
@@ -91,6 +111,12 @@ const std::vector<Command>& table() {
           {"extend", "DURATION", "more time for the question that the run waits at"},
           approve,
           detach,
+          allow_shell,
+          allow_ssh,
+          allow_http,
+          allow_files,
+          allow_net,
+          allow_redis,
           output,
           report,
           journal},
@@ -319,9 +345,12 @@ const std::vector<Command>& table() {
         {"check",
          "find mistakes in playbooks; runs nothing",
          {{"FILE", Complete::file, true, true}},
-         {listing},
+         {{"needs", "",
+           "print the needs that the text of the playbook shows, and what it leaves open"},
+          listing},
          "runbook check shop.lua\n"
-         "runbook check playbooks/*.lua --output json",
+         "runbook check playbooks/*.lua --output json\n"
+         "runbook check shop.lua --needs",
          "Syntax, undefined names, unknown options, contradictions, windows that do not add up.",
          "0  nothing found, or warnings only\n"
          "2  usage, or a playbook with a mistake",

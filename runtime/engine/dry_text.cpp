@@ -55,6 +55,27 @@ std::string ending(const Map& item) {
                           80, "");
 }
 
+std::string needs_text(const Map& item) {
+    std::string out;
+    for (const char* part : {"seen", "unused"}) {
+        const Value* value = item.find(part);
+        const Map* kinds = value ? value->get<Map>() : nullptr;
+        std::vector<std::string> words;
+        for (const auto& [kind, entries] : kinds ? *kinds : Map{}) {
+            std::vector<std::string> all;
+            for (const Value& entry : *entries.get<List>())
+                all.push_back(*entry.get<std::string>());
+            words.push_back(kind + " " + text::join(all, ", "));
+        }
+        if (!words.empty())
+            out += wrapped((part == std::string_view("seen") ? "asked for: "
+                                                             : "in needs, and not asked for: ") +
+                               text::join(words, " · "),
+                           80, "  ");
+    }
+    return out.empty() ? out : "\n" + out;
+}
+
 } // namespace
 
 std::string dry_text(const Map& item, std::size_t columns) {
@@ -66,6 +87,8 @@ std::string dry_text(const Map& item, std::size_t columns) {
                "\n";
     if (kind == "end")
         return ending(item);
+    if (kind == "needs")
+        return needs_text(item);
     if (kind == "phase")
         return "\n" + item.text("name") + "\n";
     const Sign* sign = &signs[6];

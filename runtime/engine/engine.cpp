@@ -8,6 +8,7 @@
 #include "runtime/base/worker.h"
 #include "runtime/engine/library.h"
 #include "runtime/engine/lists.h"
+#include "runtime/engine/needs.h"
 #include "runtime/engine/pin.h"
 #include "runtime/engine/plan_text.h"
 #include "runtime/engine/session.h"
@@ -157,6 +158,14 @@ struct Engine::Impl {
                        {"late_s", (record.started - one.due) / 1'000'000},
                        {"why", fmt::format("its schedule: {}", one.text)}});
         append(session, "plan", shown_plan(session, plan));
+        append_widened(session, session.options.allow);
+    }
+
+    /// What the operator allowed beyond `needs`.
+    static void append_widened(Session& session, const std::vector<Grant>& grants) {
+        if (!grants.empty())
+            append(session, "needs.widened",
+                   Map{{"by", current_user()}, {"allow", to_list(grants)}});
     }
 
     int run(Session& session, const std::vector<journal::Event>& history,
@@ -247,7 +256,12 @@ int Engine::dry_run(const Options& options, const std::function<void(const Map&)
     refuse_findings(program_findings(session));
     session.run = "dry-run";
     session.mode = "dry-run";
-    session.on_dry = show;
+    session.host().allowed.uses = std::make_shared<vm::Uses>();
+    session.on_dry = [&](const Map& item) {
+        if (item.text("kind") == "end")
+            show(seen_needs(session.host().allowed));
+        show(item);
+    };
     session.loading = false;
     link_run(session);
     lua_State* L = session.state->L();
@@ -388,6 +402,8 @@ int Engine::continue_run(const std::string& run, const std::string& mode, const 
     for (const journal::Event& event : history) {
         if (event.event == "plan" || event.event == "plan.changed")
             agreed = event.data.text("plan_sha256");
+        if (event.event == "needs.widened") // what was allowed once, this run keeps
+            widen(session.host().allowed, to_grants(event.data.find("allow")));
         if (event.event != "run.started" || options.accept_changed)
             continue;
         if (const std::string changed = changed_parameter(plan, event.data); !changed.empty())
@@ -399,6 +415,7 @@ int Engine::continue_run(const std::string& run, const std::string& mode, const 
         impl_->sink.on_history(event);
     session.on_begin = [&] {
         Impl::append(session, "run.resumed", Map{{"by", current_user()}, {"host", host_name()}});
+        Impl::append_widened(session, options.allow);
         if (agreed.empty() || agreed == session.plan_sha256)
             return;
         Map changed = shown_plan(session, plan);
@@ -517,6 +534,54 @@ std::vector<Finding> Engine::check(const std::string& file) {
         findings.push_back({file, 0, error.message(), true});
     }
     return findings;
+}
+
+Map Engine::needs(const std::string& file) {
+    Options options;
+    options.file = file;
+    Session session(impl_->register_bindings, impl_->sink, options);
+    session.load(false);
+    std::vector<Grant> parameters; // name and type
+    std::map<std::string, std::string> values;
+    const Map plan = *describe(session).get<Map>();
+    for (const Value& item : list_at(plan, "parameters")) {
+        const Map& one = *item.get<Map>();
+        parameters.emplace_back(one.text("name"), one.text("type"));
+        values[one.text("name")] = one.text("value");
+    }
+    std::vector<Touch> touches = touches_of(file, session.source, parameters);
+    for (const auto& [path, text] : session.modules)
+        for (Touch& touch : touches_of(path, text, parameters))
+            touches.push_back(std::move(touch));
+    Map needs;
+    List missing, unknown;
+    for (const std::string& kind : need_kinds()) {
+        List entries;
+        for (const Touch& touch : touches) {
+            if (touch.kind != kind)
+                continue;
+            Map place{{"kind", kind},
+                      {"what", touch.what},
+                      {"call", touch.call},
+                      {"file", touch.file},
+                      {"line", touch.line}};
+            if (touch.what.empty()) {
+                unknown.push_back(place);
+                continue;
+            }
+            if (std::find(entries.begin(), entries.end(), Value(touch.what)) == entries.end())
+                entries.push_back(touch.what);
+            Touch asked = touch;
+            if (const auto value = values.find(touch.what);
+                kind == "files" && value != values.end())
+                asked.what = value->second; // empty: not given, so not known
+            if (!asked.what.empty() && !allowed(session.host().allowed, asked))
+                missing.push_back(place);
+        }
+        if (!entries.empty())
+            needs.set(kind, entries);
+    }
+    return Map{{"needs", needs}, {"missing", missing}, {"unknown", unknown}};
 }
 
 std::vector<ParameterInfo> Engine::parameters(const std::string& file, std::string* summary) {

@@ -58,6 +58,8 @@ struct Options {
     FollowUp followup;           ///< with a parent: only this follow-up is run, see follow_up()
     Occurrence schedule;         ///< with a schedule: it is an occurrence of that
     bool accept_changed = false; ///< resume: go on although the source changed
+    /// Beyond `needs`, for this run and its resumes: kind ("shell", "http"…) and entry.
+    std::vector<std::pair<std::string, std::string>> allow;
 };
 
 /// One parameter of a playbook, for --help and for completion.
@@ -112,6 +114,10 @@ class Engine {
     std::string plan_text(const Options& options, const std::string& format);
     /// Every problem that loading shows; never throws for the playbook's own mistakes.
     std::vector<Finding> check(const std::string& file);
+    /// What the text of a playbook and its modules touches: {needs = {shell = […]…}, missing =
+    /// [{what, kind, call, file, line}], unknown = [{kind, call, file, line}]}. Throws Error where
+    /// it does not load.
+    Map needs(const std::string& file);
     /// What `runbook exec FILE --help` shows; throws Error where the file does not load.
     std::vector<ParameterInfo> parameters(const std::string& file, std::string* summary = nullptr);
 

@@ -4,6 +4,7 @@
 #include "runtime/base/time.h"
 #include "runtime/base/worker.h"
 #include "runtime/config/config.h"
+#include "runtime/engine/needs.h"
 #include "runtime/view/view.h"
 #include "runtime/vm/embedded.h"
 #include "runtime/vm/error_table.h"
@@ -333,6 +334,7 @@ void Session::load(bool complete_parameters) {
         const bool* confined = confine ? confine->get<bool>() : nullptr;
         host().allowed.confine = confined && *confined;
         host().allowed.declared_at = map->text("declared_at");
+        widen(host().allowed, options.allow);
     }
 }
 

@@ -1,16 +1,16 @@
-// One exchange over libcurl: a multi handle of its own, so that a cancel can wake it.
+// One exchange over libcurl, on the hub's thread.
 #include "runtime/http/attempt.h"
 
 #include "runtime/base/error.h"
 #include "runtime/base/redact.h"
 #include "runtime/base/text.h"
+#include "runtime/http/hub.h"
 
-#include <condition_variable>
+#include <cstdio>
 #include <cstring>
-#include <curl/curl.h>
 #include <fmt/format.h>
 #include <memory>
-#include <mutex>
+#include <sys/stat.h>
 
 namespace runbook::http {
 namespace {
@@ -18,8 +18,11 @@ namespace {
 struct EasyDeleter {
     void operator()(CURL* handle) const { curl_easy_cleanup(handle); }
 };
-struct MultiDeleter {
-    void operator()(CURLM* handle) const { curl_multi_cleanup(handle); }
+struct MimeDeleter {
+    void operator()(curl_mime* mime) const { curl_mime_free(mime); }
+};
+struct FileDeleter {
+    void operator()(std::FILE* file) const { std::fclose(file); }
 };
 struct ListDeleter {
     void operator()(curl_slist* list) const { curl_slist_free_all(list); }
@@ -28,17 +31,55 @@ struct ListDeleter {
 class Exchange {
   public:
     Exchange(const Wire& wire, Cancel& cancel) : wire_(wire), cancel_(cancel) {
-        static std::once_flag once;
-        std::call_once(once, [] { curl_global_init(CURL_GLOBAL_DEFAULT); });
         easy_.reset(curl_easy_init());
-        multi_.reset(curl_multi_init());
-        if (!easy_ || !multi_)
+        if (!easy_)
             throw Error("internal", "libcurl could not be started");
         prepare();
     }
 
-    Attempt run() {
-        CURLcode code = perform();
+    ~Exchange() { *alive_ = nullptr; }
+    Exchange(const Exchange&) = delete;
+    Exchange& operator=(const Exchange&) = delete;
+
+    // awaited: starts the transfer, and goes on when it has ended or was cancelled
+    bool await_ready() const noexcept { return false; }
+    void await_suspend(std::coroutine_handle<> waiter) {
+        waiter_ = waiter;
+        Hub::one().add(easy_.get(), &done_);
+        running_ = true;
+        hook_.emplace(cancel_, [alive = alive_] {
+            Hub::one().post([alive] {
+                if (Exchange* self = *alive)
+                    self->abort();
+            });
+        });
+    }
+    Attempt await_resume() {
+        hook_.reset();
+        if (aborted_)
+            throw_cancelled();
+        return result(code_);
+    }
+
+  private:
+    /// A cancel, or the end of the transfer, whichever came first.
+    void abort() {
+        if (!running_)
+            return;
+        sent_ = was_sent();
+        running_ = false;
+        aborted_ = true;
+        Hub::one().remove(easy_.get());
+        waiter_.resume();
+    }
+
+    void ended(CURLcode code) {
+        running_ = false;
+        code_ = code;
+        waiter_.resume();
+    }
+
+    Attempt result(CURLcode code) {
         Attempt result;
         long status = 0;
         double elapsed = 0;
@@ -58,7 +99,6 @@ class Exchange {
         return result;
     }
 
-  private:
     template <class T>
     void set(CURLoption option, T value) {
         CURLcode code = curl_easy_setopt(easy_.get(), option, value);
@@ -72,7 +112,14 @@ class Exchange {
         set(CURLOPT_NOSIGNAL, 1L);
         set(CURLOPT_QUICK_EXIT, 1L); // a cancel does not wait for a name that is being looked up
         set(CURLOPT_USERAGENT, "runbook");
-        set(CURLOPT_ACCEPT_ENCODING, "");
+        set(CURLOPT_FRESH_CONNECT, 1L); // on a connection that had died, curl sends a second time
+        set(CURLOPT_FORBID_REUSE, 1L);
+        if (wire_.sink)
+            set(CURLOPT_BUFFERSIZE, 128L * 1024);
+        else
+            set(CURLOPT_BUFFERSIZE, 1024L); // of each of thousands that wait
+        if (!wire_.sink)
+            set(CURLOPT_ACCEPT_ENCODING, "");
         set(CURLOPT_TIMEOUT_MS, static_cast<long>(wire_.timeout.count()));
         set(CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(wire_.connect_timeout.count()));
         set(CURLOPT_ERRORBUFFER, error_text_);
@@ -82,7 +129,11 @@ class Exchange {
         set(CURLOPT_HEADERDATA, this);
         if (wire_.method == "HEAD")
             set(CURLOPT_NOBODY, 1L);
-        if (wire_.has_body || wire_.method == "POST") {
+        if (!wire_.parts.empty()) {
+            prepare_parts();
+        } else if (!wire_.upload.empty()) {
+            prepare_upload();
+        } else if (wire_.has_body || wire_.method == "POST") {
             set(CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(wire_.body.size()));
             set(CURLOPT_POSTFIELDS, wire_.body.c_str());
         }
@@ -97,7 +148,63 @@ class Exchange {
             set(CURLOPT_USERNAME, wire_.user.c_str());
             set(CURLOPT_PASSWORD, wire_.password.c_str());
         }
+        prepare_proxy();
         prepare_tls();
+    }
+
+    void prepare_proxy() {
+        if (wire_.proxy.url.empty())
+            return;
+        if (wire_.proxy.url == "none") {
+            set(CURLOPT_PROXY, "");
+            return;
+        }
+        set(CURLOPT_PROXY, wire_.proxy.url.c_str());
+        if (!wire_.proxy_user.empty())
+            set(CURLOPT_PROXYUSERNAME, wire_.proxy_user.c_str());
+        if (!wire_.proxy_password.empty())
+            set(CURLOPT_PROXYPASSWORD, wire_.proxy_password.c_str());
+    }
+
+    [[noreturn]] void fail_file(const std::string& path) {
+        throw Error("fs",
+                    fmt::format("{}: {}: {}", where(), path, text::lower(std::strerror(errno))));
+    }
+
+    void prepare_parts() {
+        mime_.reset(curl_mime_init(easy_.get()));
+        for (const Part& part : wire_.parts) {
+            curl_mimepart* one = curl_mime_addpart(mime_.get());
+            curl_mime_name(one, part.name.c_str());
+            if (part.file.empty()) {
+                const std::string& text = *part.value.get<std::string>();
+                curl_mime_data(one, text.data(), text.size());
+            } else {
+                if (std::unique_ptr<std::FILE, FileDeleter> file{
+                        std::fopen(part.file.c_str(), "rbe")};
+                    !file || curl_mime_filedata(one, part.file.c_str()) != CURLE_OK)
+                    fail_file(part.file);
+                if (!part.filename.empty())
+                    curl_mime_filename(one, part.filename.c_str());
+            }
+            if (!part.type.empty())
+                curl_mime_type(one, part.type.c_str());
+        }
+        set(CURLOPT_MIMEPOST, mime_.get());
+    }
+
+    void prepare_upload() {
+        upload_.reset(std::fopen(wire_.upload.c_str(), "rbe"));
+        struct stat about {};
+        if (!upload_ || ::fstat(::fileno(upload_.get()), &about) != 0)
+            fail_file(wire_.upload);
+        if (!S_ISREG(about.st_mode)) {
+            errno = EISDIR;
+            fail_file(wire_.upload);
+        }
+        set(CURLOPT_UPLOAD, 1L);
+        set(CURLOPT_READDATA, upload_.get());
+        set(CURLOPT_INFILESIZE_LARGE, static_cast<curl_off_t>(about.st_size));
     }
 
     void prepare_tls() {
@@ -112,34 +219,11 @@ class Exchange {
             set(CURLOPT_SSLKEY, tls.key.c_str());
     }
 
-    CURLcode perform() {
-        Cancel::Hook hook(cancel_, [multi = multi_.get()] { curl_multi_wakeup(multi); });
-        curl_multi_add_handle(multi_.get(), easy_.get());
-        CURLcode code = CURLE_OK;
-        int running = 1;
-        while (running && !cancel_.requested()) {
-            if (curl_multi_perform(multi_.get(), &running) != CURLM_OK) {
-                code = CURLE_FAILED_INIT;
-                break;
-            }
-            if (running)
-                curl_multi_poll(multi_.get(), nullptr, 0, 60'000, nullptr);
-        }
-        int left = 0;
-        if (CURLMsg* message = curl_multi_info_read(multi_.get(), &left))
-            code = message->data.result;
-        bool sent = was_sent();
-        curl_multi_remove_handle(multi_.get(), easy_.get());
-        if (running && cancel_.requested())
-            throw_cancelled(sent);
-        return code;
-    }
-
-    [[noreturn]] void throw_cancelled(bool sent) {
+    [[noreturn]] void throw_cancelled() {
         try {
             cancel_.check(where().c_str());
         } catch (Error& error) {
-            error.set_in_doubt(sent && !idempotent(wire_.method));
+            error.set_in_doubt(sent_ && !idempotent(wire_.method));
             throw;
         }
         throw Error("internal", where());
@@ -220,6 +304,12 @@ class Exchange {
 
     static std::size_t on_body(char* data, std::size_t, std::size_t size, void* self_pointer) {
         auto* self = static_cast<Exchange*>(self_pointer);
+        if (self->wire_.sink) {
+            long status = 0;
+            curl_easy_getinfo(self->easy_.get(), CURLINFO_RESPONSE_CODE, &status);
+            if (status >= 200 && status < 300)
+                return self->wire_.sink(static_cast<int>(status), {data, size}) ? size : 0;
+        }
         if (self->body_.size() + size > static_cast<std::size_t>(self->wire_.max_bytes)) {
             self->too_large_ = true;
             return 0;
@@ -244,8 +334,15 @@ class Exchange {
 
     const Wire& wire_;
     Cancel& cancel_;
-    std::unique_ptr<CURLM, MultiDeleter> multi_;
+    std::coroutine_handle<> waiter_;
+    std::function<void(CURLcode)> done_ = [this](CURLcode code) { ended(code); };
+    std::shared_ptr<Exchange*> alive_ = std::make_shared<Exchange*>(this);
+    std::optional<Cancel::Hook> hook_;
+    CURLcode code_ = CURLE_OK;
+    bool running_ = false, aborted_ = false, sent_ = false;
+    std::unique_ptr<std::FILE, FileDeleter> upload_;
     std::unique_ptr<CURL, EasyDeleter> easy_;
+    std::unique_ptr<curl_mime, MimeDeleter> mime_; ///< before the handle it belongs to
     std::unique_ptr<curl_slist, ListDeleter> list_;
     char error_text_[CURL_ERROR_SIZE] = {};
     std::string body_;
@@ -260,25 +357,59 @@ bool idempotent(std::string_view method) {
            method == "OPTIONS";
 }
 
-Attempt attempt(const Wire& wire, Cancel& cancel) {
+Task<Attempt> attempt(const Wire& wire, Cancel& cancel) {
     cancel.check((wire.method + " " + mask_url(wire.url)).c_str());
-    return Exchange(wire, cancel).run();
+    Exchange exchange(wire, cancel);
+    Attempt result = co_await exchange;
+    co_return result;
 }
 
-void pause(std::chrono::milliseconds duration, Cancel& cancel, const std::string& what) {
-    std::mutex mutex;
-    std::condition_variable woken;
-    bool cancelled = false;
-    {
-        Cancel::Hook hook(cancel, [&] {
-            std::lock_guard lock(mutex);
-            cancelled = true;
-            woken.notify_all();
+namespace {
+
+/// Awaited: goes on when the time is over or at a cancel.
+class Pause {
+  public:
+    Pause(std::chrono::milliseconds duration, Cancel& cancel)
+        : duration_(duration), cancel_(cancel) {}
+    ~Pause() { *alive_ = nullptr; }
+    Pause(const Pause&) = delete;
+    Pause& operator=(const Pause&) = delete;
+
+    bool await_ready() const noexcept { return false; }
+    void await_suspend(std::coroutine_handle<> waiter) {
+        waiter_ = waiter;
+        timer_ = Hub::one().after(duration_, [this] {
+            timer_ = 0;
+            waiter_.resume();
         });
-        std::unique_lock lock(mutex);
-        woken.wait_for(lock, duration, [&] { return cancelled; });
+        hook_.emplace(cancel_, [alive = alive_] {
+            Hub::one().post([alive] {
+                Pause* self = *alive;
+                if (!self || self->timer_ == 0)
+                    return;
+                Hub::one().drop(std::exchange(self->timer_, 0));
+                self->waiter_.resume();
+            });
+        });
     }
+    void await_resume() { hook_.reset(); }
+
+  private:
+    std::chrono::milliseconds duration_;
+    Cancel& cancel_;
+    std::coroutine_handle<> waiter_;
+    std::uint64_t timer_ = 0;
+    std::shared_ptr<Pause*> alive_ = std::make_shared<Pause*>(this);
+    std::optional<Cancel::Hook> hook_;
+};
+
+} // namespace
+
+Task<> pause(std::chrono::milliseconds duration, Cancel& cancel, std::string what) {
+    Pause wait(duration, cancel);
+    co_await wait;
     cancel.check(what.c_str());
+    co_return Nothing{};
 }
 
 } // namespace runbook::http

@@ -7,6 +7,7 @@
 #include "runtime/base/time.h"
 #include "runtime/http/attempt.h"
 #include "runtime/http/http.h"
+#include "runtime/http/hub.h"
 
 #include <algorithm>
 #include <fmt/format.h>
@@ -80,7 +81,7 @@ std::string mismatch(const Expectation& expectation, const Response& response) {
 
 } // namespace
 
-Response expect(const Request& given, const Expectation& expectation, Cancel& cancel) {
+Task<Response> expect_task(const Request& given, const Expectation& expectation, Cancel& cancel) {
     Request request = given;
     request.expected = expectation.statuses;
     request.any_status = false;
@@ -96,11 +97,11 @@ Response expect(const Request& given, const Expectation& expectation, Cancel& ca
                 given.timeout,
                 milliseconds(std::max<std::int64_t>(100, static_cast<std::int64_t>(left * 1000))));
         try {
-            Response response = http::request(request, cancel);
+            Response response = co_await request_task(request, cancel);
             std::string wrong = mismatch(expectation, response);
             if (wrong.empty()) {
                 response.attempts = attempts;
-                return response;
+                co_return response;
             }
             kind = "http.status";
             message = where + ": " + wrong;
@@ -119,8 +120,28 @@ Response expect(const Request& given, const Expectation& expectation, Cancel& ca
                                        elapsed < 10 ? 1 : 0, attempts, attempts == 1 ? "" : "s");
             throw Error(kind, message, hint);
         }
-        pause(expectation.every, cancel, where);
+        co_await pause(expectation.every, cancel, where);
     }
+}
+
+Response expect(const Request& request, const Expectation& expectation, Cancel& cancel) {
+    return wait_for([&] { return expect_task(request, expectation, cancel); });
+}
+
+void start_expect(Request request, Expectation expectation, CancelPtr cancel, Answered done) {
+    struct Kept {
+        Request request;
+        Expectation expectation;
+        CancelPtr cancel;
+    };
+    auto kept =
+        std::make_shared<Kept>(Kept{std::move(request), std::move(expectation), std::move(cancel)});
+    Hub::one().post([kept, done = std::move(done)] {
+        drive<Response>(expect_task(kept->request, kept->expectation, *kept->cancel),
+                        [kept, done](std::optional<Response> response, std::exception_ptr error) {
+                            done(std::move(response), error);
+                        });
+    });
 }
 
 } // namespace runbook::http

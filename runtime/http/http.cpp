@@ -7,6 +7,7 @@
 #include "runtime/base/text.h"
 #include "runtime/base/time.h"
 #include "runtime/http/attempt.h"
+#include "runtime/http/hub.h"
 
 #include <algorithm>
 #include <curl/curl.h>
@@ -79,14 +80,22 @@ void check(const Request& request) {
         throw Error("usage", fmt::format("'{}' is not an HTTP method", request.method));
     if (!request.url.starts_with("http://") && !request.url.starts_with("https://"))
         throw Error("usage", fmt::format("{}: not an http or https URL", where(request)));
-    if (!request.body.is_null() + request.json.has_value() + !request.form.empty() > 1)
-        throw Error("usage", fmt::format("{}: only one of body, json and form", where(request)));
-    if (request.retry.attempts > 1 && !idempotent(request.method) &&
+    if (!request.body.is_null() + request.json.has_value() + !request.form.empty() +
+            !request.multipart.empty() + !request.file.empty() >
+        1)
+        throw Error("usage", fmt::format("{}: only one of body, json, form, multipart and file",
+                                         where(request)));
+    if (!request.bearer.is_null() &&
+        (!request.user.is_null() || has_header(request, "authorization")))
+        throw Error("usage", fmt::format("{}: only one of bearer, user and an Authorization header",
+                                         where(request)));
+    if (request.retry.attempts > 1 && !request.retry.unsafe && !idempotent(request.method) &&
         !has_header(request, "idempotency-key"))
         throw Error("usage",
                     fmt::format("{}: {} is not idempotent and is not repeated", where(request),
                                 request.method),
-                    "leave retry out, or send an Idempotency-Key header that the server honours");
+                    "leave retry out, send an Idempotency-Key header that the server honours, or "
+                    "say retry.unsafe = true");
     for (const auto& [name, value] : request.headers)
         if ((name + open_text(value, name)).find_first_of("\r\n") != std::string::npos ||
             name.empty())
@@ -122,6 +131,22 @@ Wire to_wire(const Request& request) {
         type = "application/octet-stream";
     }
     wire.has_body = type != nullptr;
+    wire.upload = request.file;
+    if (!request.file.empty())
+        type = "application/octet-stream";
+    for (Part part : request.multipart) {
+        if (part.file.empty())
+            part.value = open_text(part.value, part.name);
+        wire.parts.push_back(std::move(part));
+    }
+    if (!request.bearer.is_null())
+        wire.headers.push_back("Authorization: Bearer " + open_text(request.bearer, "bearer"));
+    wire.proxy = request.proxy;
+    if (!request.proxy.user.is_null())
+        wire.proxy_user = open_text(request.proxy.user, "proxy user");
+    if (!request.proxy.password.is_null())
+        wire.proxy_password = open_text(request.proxy.password, "proxy password");
+    wire.sink = request.sink;
     if (type && !has_header(request, "content-type"))
         wire.headers.push_back(std::string("Content-Type: ") + type);
     if (!request.user.is_null())
@@ -161,15 +186,15 @@ void drop_credentials(const Request& request, Wire& wire) {
     wire.headers = std::move(kept);
 }
 
-Response exchange(const Request& request, milliseconds timeout, Cancel& cancel) {
+Task<Response> exchange(const Request& request, milliseconds timeout, Cancel& cancel) {
     Wire wire = to_wire(request);
     wire.timeout = timeout;
     for (int hops = 0;; ++hops) {
         if (request.allow)
             request.allow(wire.url);
-        Attempt result = attempt(wire, cancel);
+        Attempt result = co_await attempt(wire, cancel);
         if (result.redirect.empty() || request.follow <= 0)
-            return std::move(result.response);
+            co_return std::move(result.response);
         if (hops >= request.follow)
             throw Error("http.status",
                         fmt::format("{}: more than {} redirects, the last one to {}",
@@ -182,6 +207,8 @@ Response exchange(const Request& request, milliseconds timeout, Cancel& cancel) 
             wire.method = "GET";
             wire.has_body = false;
             wire.body.clear();
+            wire.parts.clear();
+            wire.upload.clear();
         }
     }
 }
@@ -212,14 +239,6 @@ std::string excerpt(const std::string& body) {
     return text::ellipsize(redact(text), 100);
 }
 
-Error status_error(const Request& request, const Response& response) {
-    std::string begins = excerpt(response.body);
-    return Error("http.status",
-                 fmt::format("{}: expected status {}, got {}", where(request),
-                             status_text(request.expected), response.status),
-                 begins.empty() ? "" : "the answer begins: " + begins);
-}
-
 /// Seconds that the server asks to wait; nothing where it does not.
 std::optional<milliseconds> retry_after(const Response& response) {
     std::string text(response.header("retry-after"));
@@ -245,6 +264,14 @@ milliseconds backoff_delay(const Retry& retry, int attempt) {
 
 } // namespace
 
+Error unexpected_status(const Request& request, const Response& response) {
+    std::string begins = excerpt(response.body);
+    return Error("http.status",
+                 fmt::format("{}: expected status {}, got {}", where(request),
+                             status_text(request.expected), response.status),
+                 begins.empty() ? "" : "the answer begins: " + begins);
+}
+
 std::string_view Response::header(std::string_view lower_case_name) const {
     for (const auto& [name, value] : headers)
         if (name == lower_case_name)
@@ -252,13 +279,15 @@ std::string_view Response::header(std::string_view lower_case_name) const {
     return {};
 }
 
-Response request(const Request& request, Cancel& cancel) {
+Task<Response> request_task(const Request& request, Cancel& cancel) {
     check(request);
     const Retry& retry = request.retry;
+    if (request.delay.count() > 0)
+        co_await pause(request.delay, cancel, where(request));
     for (int number = 1;; ++number) {
         milliseconds delay = backoff_delay(retry, number);
         try {
-            Response response = exchange(request, request.timeout, cancel);
+            Response response = co_await exchange(request, request.timeout, cancel);
             response.attempts = number;
             bool again =
                 number < retry.attempts &&
@@ -270,8 +299,8 @@ Response request(const Request& request, Cancel& cancel) {
                 again = false; // the server says: not that soon
             if (!again) {
                 if (!request.any_status && !status_fits(request.expected, response.status))
-                    throw status_error(request, response);
-                return response;
+                    throw unexpected_status(request, response);
+                co_return response;
             }
             delay = asked.value_or(delay);
         } catch (const Error& error) {
@@ -279,8 +308,26 @@ Response request(const Request& request, Cancel& cancel) {
             if (!again || number >= retry.attempts)
                 throw;
         }
-        pause(delay, cancel, where(request));
+        co_await pause(delay, cancel, where(request));
     }
+}
+
+Response request(const Request& request, Cancel& cancel) {
+    return wait_for([&] { return request_task(request, cancel); });
+}
+
+void start_request(Request request, CancelPtr cancel, Answered done) {
+    struct Kept {
+        Request request;
+        CancelPtr cancel;
+    };
+    auto kept = std::make_shared<Kept>(Kept{std::move(request), std::move(cancel)});
+    Hub::one().post([kept, done = std::move(done)] {
+        drive<Response>(request_task(kept->request, *kept->cancel),
+                        [kept, done](std::optional<Response> response, std::exception_ptr error) {
+                            done(std::move(response), error);
+                        });
+    });
 }
 
 Value json_body(const Request& request, const Response& response) {

@@ -1,7 +1,7 @@
 // HTTP requests over libcurl.
-// Owns: nothing between calls. Everything blocks the calling worker thread and may be used from
-// many at once; a cancel wakes the transfer and removes it. Proxies come from the environment, as
-// with curl. Never touches Lua.
+// Owns: nothing between calls. What is not called start_ blocks the calling worker thread and may
+// be used from many at once; transfers run on one thread for all (hub.h), and a cancel removes them
+// there. Proxies come from the environment, as with curl, unless one is given. Never touches Lua.
 #pragma once
 
 #include "runtime/base/cancel.h"
@@ -9,6 +9,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <exception>
 #include <functional>
 #include <optional>
 #include <string>
@@ -34,6 +35,21 @@ struct Retry {
     std::chrono::milliseconds max_delay{
         30'000}; ///< also the longest Retry-After that is waited for
     std::vector<int> statuses{429, 502, 503, 504};
+    bool unsafe = false; ///< also a method that is not idempotent: it may happen twice
+};
+
+/// One field of a multipart form.
+struct Part {
+    std::string name;
+    Value value;          ///< text, number or Secret; ignored where there is a file
+    std::string file;     ///< its contents are sent
+    std::string filename; ///< as the server sees it; the last part of `file` if left out
+    std::string type;     ///< content type
+};
+
+struct Proxy {
+    std::string url; ///< "http://proxy:3128"; "none": no proxy, whatever the environment says
+    Value user, password;
 };
 
 struct Request {
@@ -41,12 +57,18 @@ struct Request {
     std::string url;
     std::vector<std::pair<std::string, Value>> headers; ///< text, number or Secret
     std::vector<std::pair<std::string, Value>> query;   ///< appended to the URL, encoded
-    /// At most one of the three. `body` is text, bytes or Secret; `json` any value (a Secret inside
-    /// is revealed: the body is a sink); `form` is sent as application/x-www-form-urlencoded.
+    /// At most one of body, json, form, multipart and file. `body` is text, bytes or Secret; `json`
+    /// any value (a Secret inside is revealed: the body is a sink); `form` is sent as
+    /// application/x-www-form-urlencoded.
     Value body;
     std::optional<Value> json;
     std::vector<std::pair<std::string, Value>> form;
+    std::vector<Part> multipart;               ///< sent as multipart/form-data
+    std::string file;                          ///< a file whose contents are the body
     Value user, password;                      ///< basic authentication
+    Value bearer;                              ///< token for `Authorization: Bearer`
+    Proxy proxy;                               ///< instead of the environment's
+    std::chrono::milliseconds delay{0};        ///< before the first attempt
     std::chrono::milliseconds timeout{30'000}; ///< of one attempt, to the last byte
     std::chrono::milliseconds connect_timeout{10'000};
     int follow = 5;                    ///< redirects; credentials do not go to another host
@@ -56,8 +78,11 @@ struct Request {
     /// Statuses that are success; empty: 200 to 299. `any_status` accepts all.
     std::vector<int> expected;
     bool any_status = false;
-    /// Asked for each URL before it is contacted, redirects too; throws to refuse. May be null.
+    /// Asked for each URL before it is contacted, redirects too; throws to refuse. May be null. On
+    /// the hub's thread.
     std::function<void(const std::string& url)> allow;
+    /// Takes the body of a 2xx answer as it comes, on the hub's thread; see download().
+    std::function<bool(int status, std::string_view data)> sink;
 };
 
 struct Response {
@@ -78,6 +103,9 @@ struct Response {
 /// was sent sets in_doubt where the method is not idempotent.
 Response request(const Request& request, Cancel& cancel);
 
+/// A response, or the exception.
+using Answered = std::function<void(std::optional<Response>, std::exception_ptr)>;
+
 /// What `expect` waits for; every condition that is set must hold.
 struct Expectation {
     std::vector<int> statuses; ///< empty: 200 to 299
@@ -92,6 +120,30 @@ struct Expectation {
 /// was expected, what came last, how long and how often, or the last connection error with the same
 /// addition.
 Response expect(const Request& request, const Expectation& expectation, Cancel& cancel);
+
+/// The same without a thread that waits; `done` is called once, on the hub's thread. `cancel` is
+/// kept.
+void start_request(Request request, CancelPtr cancel, Answered done);
+void start_expect(Request request, Expectation expectation, CancelPtr cancel, Answered done);
+
+struct Download {
+    std::string path;
+    std::string sha256;  ///< lower-case hex that the file must have; empty: any
+    bool resume = false; ///< go on with what an interrupted download left; wants sha256
+    int mode = 0644;
+};
+
+struct Downloaded {
+    std::int64_t bytes = 0, resumed_from = 0;
+    std::string sha256;
+    int attempts = 1;
+};
+
+/// Loads a body into a file: beside it first (`PATH.partial`), synced, renamed when it is whole and
+/// has the digest. `request.retry` counts for the whole; a broken transfer goes on where it stopped
+/// if `resume`. Blocks. Throws as request(), `fs`, `http.digest` (another digest; the partial file
+/// is removed). A failed one leaves PATH as it was, and PATH.partial only if `resume`.
+Downloaded download(const Request& request, const Download& to, Cancel& cancel);
 
 /// The body as JSON; throws `json` that names the request and how the body begins.
 Value json_body(const Request& request, const Response& response);

@@ -94,6 +94,14 @@ std::string people_words(const journal::Event& event) {
         return item + "waived by " + by + ": " + data.text("why");
     if (event.event == "approvals.voided")
         return "approvals no longer count: " + data.text("why");
+    if (event.event == "needs.widened") {
+        std::vector<std::string> all;
+        if (const Value* value = data.find("allow"); value && value->get<List>())
+            for (const Value& one : *value->get<List>())
+                if (const Map* grant = one.get<Map>())
+                    all.push_back(grant->text("kind") + " " + grant->text("what"));
+        return "allowed by " + by + " beyond needs: " + text::join(all, ", ");
+    }
     if (event.event == "plan.changed")
         return "the plan was changed, accepted by " + by;
     return {};

@@ -137,9 +137,22 @@ TEST_CASE("http: the functions", "[http][bindings]") {
               .ends_with("not allowed in this test"));
     CHECK(m.error(at + "http.request('GET', u)", vm::Effect::reads) == "no error");
     CHECK(m.text(at + "return http.status(u .. '/down')") == "503");
-    CHECK(m.text(at + "return http.probe(u .. '/down').error") ==
+    CHECK(m.text(at + "return http.answers(u .. '/down').error") ==
           "GET " + server.url("/down") + ": expected status 200 to 299, got 503");
-    CHECK(m.text(at + "return http.probe(u .. '/down', { status = { 200, 503 } }).up") == "true");
+    CHECK(m.text(at + "return http.answers(u .. '/down', { status = { 200, 503 } }).up") == "true");
+    CHECK(m.text(at + "return http.probe(u .. '/down')()") == "false");
+    CHECK(m.text(at + "return http.probe(u .. '/down', { status = 503 })()") == "true");
+    CHECK(m.text(at +
+                 "local n = 0 return http.wait_until(u .. '/down', function(r) n = n + 1 return "
+                 "n == 3 and r.status == 503 end, { every = '1ms' }).body .. n") == "maintenance3");
+    CHECK(m.error(at + "http.wait_until(u .. '/down', function(r) return r.status == 200 end, { "
+                       "within = '5ms', every = '10ms' })") ==
+          "test.lua:1: GET " + server.url("/down") +
+              ": not what was waited for: status 503 (after 5ms, 2 attempts)");
+    CHECK(m.error(at + "http.wait_until(u, 5)") ==
+          "test.lua:1: http.wait_until: argument 2 'test': function expected, got number");
+    CHECK(m.text(at + "return http.patch(u .. '/x', { body = 'p' }).body") == "PATCH p");
+    CHECK(m.text(at + "return http.head(u .. '/x').body") == "");
     CHECK(
         m.text(at +
                "return http.expect(u .. '/down', { status = 503, body = 'maintenance' }).status") ==

@@ -33,6 +33,9 @@ engine::Options run_options(const Arguments& arguments) {
         options.extend_s = *seconds;
     }
     options.accept_changed = arguments.has("accept-changed");
+    for (const char* kind : {"shell", "ssh", "http", "files", "net", "redis"})
+        for (const std::string& entry : arguments.all(std::string("allow-") + kind))
+            options.allow.emplace_back(kind, entry);
     options.interactive = ::isatty(STDIN_FILENO) != 0 && ::isatty(STDERR_FILENO) != 0;
     return options;
 }

@@ -25,7 +25,53 @@ int run_plan(const Context& context, const Arguments& arguments) {
     return 0;
 }
 
+namespace {
+
+const List& list_in(const Map& map, const char* key) {
+    static const List none;
+    const Value* value = map.find(key);
+    const List* list = value ? value->get<List>() : nullptr;
+    return list ? *list : none;
+}
+
+/// `check --needs`: the table as it could stand in the header, then what is missing there, and what
+/// the text does not say.
+void print_needs(const std::string& file, const Map& found) {
+    const Map& needs = *found.find("needs")->get<Map>();
+    fmt::print("-- {}\nneeds = {{\n", file);
+    for (const auto& [kind, entries] : needs) {
+        std::vector<std::string> words;
+        for (const Value& entry : *entries.get<List>())
+            words.push_back(json::dump(entry));
+        fmt::print("  {} = {{ {} }},\n", kind, text::join(words, ", "));
+    }
+    fmt::print("}}\n");
+    for (const Value& value : list_in(found, "missing")) {
+        const Map& one = *value.get<Map>();
+        fmt::print("{}:{}: warning: {}: needs.{} does not allow {}\n", one.text("file"),
+                   one.integer("line"), one.text("call"), one.text("kind"), one.text("what"));
+    }
+    for (const Value& value : list_in(found, "unknown")) {
+        const Map& one = *value.get<Map>();
+        fmt::print("{}:{}: {}: what it touches is known only when it runs; a dry run shows it\n",
+                   one.text("file"), one.integer("line"), one.text("call"));
+    }
+}
+
+} // namespace
+
 int run_check(const Context& context, const Arguments& arguments) {
+    if (arguments.has("needs")) {
+        for (const std::string& file : arguments.positional) {
+            engine::Engine engine(context.register_bindings, silent());
+            const Map found = engine.needs(file);
+            if (arguments.text("output") == "json")
+                fmt::print("{}\n", json::dump(found));
+            else
+                print_needs(file, found);
+        }
+        return 0;
+    }
     std::size_t errors = 0, warnings = 0;
     const bool json = arguments.text("output") == "json";
     for (const std::string& file : arguments.positional) {

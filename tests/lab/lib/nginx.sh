@@ -40,7 +40,7 @@ http {
         ssl_certificate_key $dir/nginx/server.key;
         ssl_client_certificate $dir/nginx/ca.pem;
         ssl_verify_client optional;
-        location /private/ { auth_basic "lab"; auth_basic_user_file $dir/nginx/data/htpasswd; return 200 "as \$remote_user\n"; }
+        location /private/ { auth_basic "lab"; auth_basic_user_file $dir/nginx/data/htpasswd; try_files /hello.txt =404; }
         location /client { if (\$ssl_client_verify != SUCCESS) { return 403; } return 200 "\$ssl_client_s_dn\n"; }
         location /bearer { return 200 "\$http_authorization"; }
         location /there { return 302 /hello.txt; }

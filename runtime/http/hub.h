@@ -1,0 +1,77 @@
+// The one thread on which every transfer of this process runs: a libcurl multi handle over epoll,
+// and timers. Owns: that thread, from the first request to the end of the process. `post` from any
+// thread; everything else on the hub's own. Connections are never reused: a request on one that the
+// server has closed would be sent twice.
+#pragma once
+
+#include "runtime/http/task.h"
+
+#include <chrono>
+#include <cstdint>
+#include <curl/curl.h>
+#include <functional>
+#include <future>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <vector>
+
+namespace runbook::http {
+
+class Hub {
+  public:
+    using Clock = std::chrono::steady_clock;
+
+    static Hub& one();
+
+    /// Runs `fn` on the hub's thread, at its next turn. Any thread.
+    void post(std::function<void()> fn);
+
+    /// Starts a transfer; `done` is called when it has ended, unless it was removed before.
+    void add(CURL* easy, std::function<void(CURLcode)>* done);
+    void remove(CURL* easy);
+    /// Runs `fn` once; `drop` forgets it.
+    std::uint64_t after(std::chrono::milliseconds delay, std::function<void()> fn);
+    void drop(std::uint64_t timer);
+
+  private:
+    Hub();
+    void loop();
+    void turn();
+    int wait_ms() const;
+    void run_posted();
+    void run_timers();
+    void take_finished();
+    static int on_socket(CURL* easy, curl_socket_t socket, int what, void* self, void* known);
+    static int on_timer(CURLM* multi, long ms, void* self);
+
+    CURLM* multi_ = nullptr;
+    int epoll_ = -1, wake_ = -1;
+    std::optional<Clock::time_point> curl_timer_;
+    std::map<std::pair<Clock::time_point, std::uint64_t>, std::function<void()>> timers_;
+    std::map<std::uint64_t, Clock::time_point> due_;
+    std::uint64_t last_timer_ = 0;
+    std::size_t transfers_ = 0;
+    std::mutex mutex_;
+    std::vector<std::function<void()>> posted_;
+};
+
+/// Blocks the calling thread, which is not the hub's, until the task that `begin` makes has ended.
+template <class Begin>
+auto wait_for(Begin begin) {
+    using T = decltype(begin().await_resume());
+    auto promise = std::make_shared<std::promise<T>>();
+    auto future = promise->get_future();
+    Hub::one().post([&begin, promise] {
+        drive<T>(begin(), [promise](std::optional<T> value, std::exception_ptr error) {
+            if (error)
+                promise->set_exception(error);
+            else
+                promise->set_value(std::move(*value));
+        });
+    });
+    return future.get();
+}
+
+} // namespace runbook::http

@@ -1,0 +1,122 @@
+"""What a playbook needs: found in its text, seen by a dry run, widened by who runs it."""
+
+PLAYBOOK = """
+    local p = playbook "x" { summary = "x", params = { app = { "url", default = "http://127.0.0.1:1/", doc = "x" } },
+      needs = { shell = { "touch", "unused *" }, ssh = { "web1" }, files = { "work/" } } }
+    local unit = "echo"
+    -- sh.run { "in a comment" }
+    step "one" { undo = keep "nothing", run = function()
+      sh.run { "touch", "work/a" }
+      shell.run({ unit, "x" })
+      sh.pipe { { "printf", "x" }, { "sort" }, reads = true }
+      fs.write("out.txt", "x")
+    end }
+    local function never(list)
+      sh.run(list)
+      sh.run { "a | b", shell = true }
+      http.get(p.app .. "health")
+      http.post "https://api.example.com/v1/x"
+      ssh.run("web2", { "true" })
+      fs.copy("work/a", list[1])
+    end
+"""
+
+
+def test_needs_are_found_in_the_text(runbook, playbook):
+    path = playbook(PLAYBOOK)
+    result = runbook("check", path, "--needs")
+    assert result.exit == 0, result
+    assert result.out == f"""\
+-- {path}
+needs = {{
+  shell = {{ "touch", "echo", "printf", "sort", "sh" }},
+  ssh = {{ "web2" }},
+  http = {{ "api.example.com" }},
+  files = {{ "out.txt", "work/a" }},
+}}
+{path}:7: warning: sh.run: needs.shell does not allow echo
+{path}:8: warning: sh.pipe: needs.shell does not allow printf
+{path}:8: warning: sh.pipe: needs.shell does not allow sort
+{path}:13: warning: sh.run: needs.shell does not allow sh
+{path}:16: warning: ssh.run: needs.ssh does not allow web2
+{path}:15: warning: http.post: needs.http does not allow api.example.com
+{path}:9: warning: fs.write: needs.files does not allow out.txt
+{path}:12: sh.run: what it touches is known only when it runs; a dry run shows it
+{path}:17: fs.copy: what it touches is known only when it runs; a dry run shows it
+"""
+
+
+def test_a_dry_run_says_what_was_asked_for(runbook, playbook):
+    path = playbook("""
+        playbook "x" { summary = "x", needs = { shell = { "touch", "unused *" }, http = { "127.0.0.1" } } }
+        step "one" { undo = keep "nothing", run = function() sh.run { "touch", "a" } end }
+        checkpoint "up" { run = http.probe("http://127.0.0.1:1/"), pass = function(up) return up == false end }
+    """)
+    result = runbook("exec", path, "--dry-run")
+    assert "  asked for: shell touch · http 127.0.0.1:1\n" in result.out, result
+    assert "  in needs, and not asked for: shell unused *\n" in result.out
+
+
+def test_who_runs_it_may_allow_more_and_that_is_journaled(runbook, playbook):
+    path = playbook("""
+        playbook "x" { summary = "x", needs = { shell = { "true" } } }
+        step "one" { undo = keep "nothing", run = function() sh.run { "echo", "hi" } end }
+        step "two" { undo = keep "nothing", run = function() sh.run { "printf", "hi" } end, failure = hold "look" }
+    """.replace(', failure = hold "look"', ""))
+    refused = runbook("exec", path, "--output", "json")
+    assert refused.exit == 1, refused
+    error = [e for e in refused.events() if e["event"] == "step.failed"][0]["error"]
+    assert error["message"] == f'step "one" may not run `echo`: needs.shell allows true ({path}:1)'
+    assert error["hint"] == "add it to needs.shell in the playbook's header, or allow it for one run with --allow-shell"
+    assert error["where"]["line"] == 2
+    allowed = runbook("exec", path, "--output", "json", "--allow-shell", "echo", "--allow-shell", "printf *", "--allow-files", "x/")
+    assert allowed.exit == 0, allowed
+    widened = [e for e in allowed.events() if e["event"] == "needs.widened"]
+    assert len(widened) == 1
+    assert widened[0]["allow"] == [{"kind": "shell", "what": "echo"}, {"kind": "shell", "what": "printf *"}, {"kind": "files", "what": "x/"}]
+    assert widened[0]["by"]
+    assert "beyond needs: shell echo, shell printf *, files x/" in runbook("show", "last").out
+
+
+def test_a_resume_keeps_what_was_allowed(runbook, playbook):
+    path = playbook("""
+        playbook "x" { summary = "x", needs = { shell = { "true" } } }
+        gate "go" { role = "dba", ask = "go?" }
+        step "one" { undo = keep "nothing", run = function() sh.run { "echo", "hi" } end }
+    """)
+    held = runbook("exec", path, "--detach", "--allow-shell", "echo")
+    assert held.exit == 3, held
+    assert runbook("approve", "last", "go").exit == 0
+    result = runbook("resume", "last")
+    assert result.exit == 0, result
+
+
+def test_the_plan_says_that_commands_are_outside_of_the_fence(runbook, playbook):
+    path = playbook("""
+        playbook "x" { summary = "x", needs = { shell = { "echo" }, ssh = { "web1" }, files = { "x/" } } }
+        step "one" { undo = keep "nothing", run = function() sh.run { "echo" } end }
+    """)
+    plan = runbook("plan", path).out
+    assert "these commands can do whatever their user may: http and files do not bind them" in " ".join(plan.split())
+    assert "  ssh    web1\n         commands there can do whatever their user may\n" in plan
+    path.write_text(path.read_text().replace("needs = {", "needs = { confine = true,"))
+    assert "the kernel confines these commands to the files below" in " ".join(runbook("plan", path).out.split())
+
+
+def test_a_confined_command_reaches_what_is_declared(runbook, playbook, tmp_path):
+    path = playbook(f"""
+        playbook "x" {{ summary = "x", needs = {{ shell = {{ "sh", "true" }}, files = {{ "{tmp_path}/in/" }}, confine = true }} }}
+        step "one" {{ undo = keep "nothing", run = function()
+          local inside = sh.run {{ "sh", "-c", "echo x > {tmp_path}/in/a && cat {tmp_path}/in/a" }}
+          local outside = sh.run {{ "sh", "-c", "echo x > /etc/runbook-test", any_exit = true }}
+          return {{ inside = inside.out, outside = outside.exit, said = outside.err }}
+        end }}
+    """)
+    (tmp_path / "in").mkdir()
+    result = runbook("exec", path, "--output", "json")
+    if "the kernel cannot confine it" in result.out:
+        return
+    assert result.exit == 0, result
+    got = [e for e in result.events() if e["event"] == "step.finished"][0]["result"]
+    assert got["inside"] == "x\n"
+    assert got["outside"] != 0 and "Permission denied" in got["said"]
