@@ -329,6 +329,20 @@ void register_db_facts(bind::Area& area, vm::State& state) {
             });
         });
 
+    area.def("identity", "What tells a server from every other, whatever name it is reached by.")
+        .param("connection", "a connection")
+        .returns("string",
+                 "PostgreSQL: the system identifier (host and port where the role may not see it); "
+                 "MySQL: server_uuid; MariaDB: a hash of what stays; SQLite: the file's real path")
+        .raises(kinds)
+        .reads()
+        .example("local c = db.connect 'sqlite::memory:'\nassert(type(db.identity(c)) == 'string')")
+        .native([](bind::Call& call, HandlePtr handle) {
+            return on_session<std::string>(call, handle, [](db::Connection& connection, Cancel&) {
+                return connection.server().identity;
+            });
+        });
+
     area.def("version", "The version of a server, or of a text, for comparing.")
         .param("of", "connection|string", "a connection, or \"8.0.34\"")
         .returns("table", "{major, minor, patch, text, flavour}; compares with == < <=; flavour is "

@@ -20,6 +20,8 @@ struct ResultSet {
 ResultSet read_all(db::Connection& connection, const std::string& sql,
                    const std::vector<Value>& params, std::chrono::milliseconds timeout,
                    std::size_t limit, Cancel& cancel);
+/// Loop thread. A statement with rows that does not plainly read counts as an effect of the step.
+void require_writes_for(bind::Call& call, const std::string& sql);
 /// Throws Error{`usage`}: a row is a table by column name, so every name must be there once.
 void check_names(const std::vector<db::Column>& columns);
 

@@ -3,6 +3,7 @@
 #include "bindings/db_internal.h"
 
 #include "runtime/base/text.h"
+#include "runtime/db/placeholders.h"
 
 namespace runbook::bindings {
 namespace {
@@ -18,6 +19,7 @@ db::StatementOptions options_of(const db::Handle& handle) {
 
 bind::Job<ResultSet> query_job(bind::Call& call, const HandlePtr& handle, std::string sql,
                                bind::Rest params, std::size_t limit, bool named) {
+    require_writes_for(call, sql);
     return on_session<ResultSet>(call, handle,
                                  [handle, sql = std::move(sql), params = std::move(params.values),
                                   limit, named](db::Connection& connection, Cancel& cancel) {
@@ -34,6 +36,15 @@ constexpr const char* params_doc =
     "values for the parameters, in order; null or nil for NULL; never pasted into the SQL";
 
 } // namespace
+
+void require_writes_for(bind::Call& call, const std::string& sql) {
+    if (!call.writes_allowed() || db::is_plain_query(sql))
+        return; // where nothing may be written, the server's session says so
+    const std::string word = db::first_word(sql);
+    if (word != "show" && word != "explain" && word != "describe" && word != "desc" &&
+        word != "pragma" && word != "set")
+        call.require_writes();
+}
 
 ResultSet read_all(db::Connection& connection, const std::string& sql,
                    const std::vector<Value>& params, std::chrono::milliseconds timeout,

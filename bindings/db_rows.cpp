@@ -284,6 +284,7 @@ void register_db_rows(bind::Area& area, vm::State& state, vm::Registry& registry
             "for row in db.rows(c, 'select 1 as n union all select 2') do sum = sum + row.n end\n"
             "assert(sum == 3)")
         .native([](bind::Call& call, HandlePtr handle, std::string sql, bind::Rest params) {
+            require_writes_for(call, sql);
             using RowsPtr = std::shared_ptr<Rows>;
             auto job = on_session<RowsPtr>(
                 call, handle,

@@ -11,6 +11,23 @@ namespace runbook::bind {
 
 namespace {
 
+/// Says in the registry's `runbook.effects`, where a run keeps it, what the task's step changes and
+/// in which line: an effect before the first ctx.step is found by it (rule 3).
+void note_effect(lua_State* L, const std::string& name) {
+    const vm::Task* task = vm::Scheduler::of(L).current();
+    if (!task || lua_checkstack(L, 4) == 0)
+        return;
+    lua_getfield(L, LUA_REGISTRYINDEX, "runbook.effects");
+    if (lua_istable(L, -1)) {
+        const vm::Where at = vm::where(L);
+        const std::string text = at.known() ? fmt::format("{} ({})", name, at.text()) : name;
+        lua_pushlstring(L, task->step_label.data(), task->step_label.size());
+        lua_pushlstring(L, text.data(), text.size());
+        lua_rawset(L, -3);
+    }
+    lua_pop(L, 1);
+}
+
 /// Throws Error{`permission`} where the task may not do that, Error{`dry`} where a dry run says it
 /// instead.
 void check_effect(lua_State* L, vm::Effect effect, const vm::Allowance& allowance,
@@ -19,6 +36,8 @@ void check_effect(lua_State* L, vm::Effect effect, const vm::Allowance& allowanc
         throw Error("permission", fmt::format("{} {}", name, allowance.why), allowance.hint);
     if (effect == vm::Effect::writes && vm::State::host_of(L).dry_run())
         throw Error("dry", name);
+    if (effect == vm::Effect::writes)
+        note_effect(L, name);
 }
 
 /// Outside a run (the file loads): nothing is allowed.

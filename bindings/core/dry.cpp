@@ -144,6 +144,7 @@ std::string dry_arguments(lua_State* L) {
 
 void dry_note(lua_State* L, const std::string& function, bool reads) {
     check_files(L, function);
+    const int top = lua_gettop(L);
     const std::string call = function + "(" + dry_arguments(L) + ")";
     const vm::Where at = vm::where(L);
     lua_getfield(L, LUA_REGISTRYINDEX, "runbook.dry");
@@ -155,7 +156,11 @@ void dry_note(lua_State* L, const std::string& function, bool reads) {
     lua_pushlstring(L, at.file.data(), at.file.size());
     lua_pushinteger(L, at.line);
     lua_pushboolean(L, reads);
-    if (lua_pcall(L, 4, 1, 0) != 0) {
+    if (top > 0 && lua_type(L, 1) == LUA_TUSERDATA)
+        lua_pushvalue(L, 1);
+    else
+        lua_pushnil(L);
+    if (lua_pcall(L, 5, 1, 0) != 0) {
         const Error error = vm::to_error(L, -1);
         lua_pop(L, 1);
         throw error;

@@ -5,6 +5,7 @@
 #include "runtime/base/text.h"
 #include "runtime/cli/arguments.h"
 #include "runtime/cli/command.h"
+#include "runtime/cli/passwords.h"
 
 #include <fmt/format.h>
 
@@ -61,6 +62,8 @@ int dispatch(const Context& context, std::vector<std::string> words) {
         fmt::print("{}", help(command));
         return 0;
     }
+    if (arguments.has("journal"))
+        warn_of_passwords({{"journal", arguments.text("journal")}}, "--");
     return command.run(context, arguments);
 }
 

@@ -264,6 +264,30 @@ Right right_to_waive(const Asked& asked, const Roster& roster, const Given& give
     return right;
 }
 
+Right right_to_order(const Names& roles, const Roster& roster, const Names& initiators,
+                     const std::string& by, const std::string& order) {
+    Right right;
+    right.answer.by = by;
+    Names known;
+    for (const std::string& role : roles)
+        if (roster.knows(role))
+            add(known, role);
+    if (roster.knows("operator"))
+        add(known, "operator");
+    for (const std::string& role : known)
+        if (roster.has(role, by))
+            right.answer.roles.push_back(role);
+    right.answer.checked = in(initiators, by) || !right.answer.roles.empty();
+    if (right.answer.checked || known.empty())
+        return right;
+    Names own;
+    for (const std::string& person : initiators)
+        add(own, person);
+    return refused("role",
+                   fmt::format("{} is for {}, who started the run, and {}: {} may not order it",
+                               order, text::join(own, ", "), role_words(roster, known, ", "), by));
+}
+
 std::string Tally::words() const {
     return fmt::format("{} of {}{}", have, need, waiting.empty() ? "" : ": waiting for " + waiting);
 }

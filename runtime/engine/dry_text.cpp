@@ -46,13 +46,16 @@ std::string ending(const Map& item) {
             parts.push_back(fmt::format("{} {}", count, sign.words));
     const auto writes = item.integer("writes");
     const auto bad = item.integer("contradictions");
-    return "\n" + wrapped(text::join(parts, " · ") +
-                              fmt::format(" · {} write{} said, nothing was changed{}", writes,
-                                          writes == 1 ? "" : "s",
-                                          bad == 0 ? ""
-                                                   : fmt::format(" · {} contradiction{}", bad,
-                                                                 bad == 1 ? "" : "s")),
-                          80, "");
+    const auto guesses = item.integer("uncertain");
+    return "\n" +
+           wrapped(text::join(parts, " · ") +
+                       fmt::format(" · {} write{} said{}, nothing was changed{}", writes,
+                                   writes == 1 ? "" : "s",
+                                   guesses == 0 ? "" : fmt::format(" ({} uncertain)", guesses),
+                                   bad == 0 ? ""
+                                            : fmt::format(" · {} contradiction{}", bad,
+                                                          bad == 1 ? "" : "s")),
+                   80, "");
 }
 
 std::string needs_text(const Map& item) {
@@ -121,6 +124,8 @@ std::string dry_text(const Map& item, std::size_t columns) {
             line += " (" + at + ")";
         out += wrapped(line, columns, "      ");
     }
+    if (!item.text("uncertain").empty())
+        out += wrapped(item.text("uncertain"), columns, "      ");
     for (const Value& value : list_at(item, "asks"))
         if (const auto* text = value.get<std::string>())
             out += wrapped(*text, columns, "      ");

@@ -296,6 +296,10 @@ void follow(Session& session, const FollowUp& followup, const Map& pinned) {
     session.source = pinned.text("source");
     for (const Value& item : list_at(pinned, "modules"))
         session.pinned_modules[item.get<Map>()->text("path")] = item.get<Map>()->text("text");
+    session.templates_pinned = pinned.contains("templates");
+    for (const Value& item : list_at(pinned, "templates"))
+        if (const Map& one = *item.get<Map>(); one.contains("text"))
+            session.templates[one.text("path")] = one.text("text");
     session.load(true);
 }
 
@@ -350,8 +354,31 @@ void load_pinned(Session& session, const journal::RunRecord& record) {
                                             first_difference(text, item.get<Map>()->text("text")),
                                             record.run),
                                 "put it back as it was, or resume with --accept-changed");
+    if (!session.options.accept_changed)
+        if (const std::string changed = changed_template(session, pinned, record.run);
+            !changed.empty())
+            throw Error("usage", changed, "put it back as it was, or resume with --accept-changed");
     refuse_findings(undefined_names(session));
     refuse_findings(program_findings(session));
+}
+
+/// Whether this user may order `mode`, by what the run itself has agreed to: a roster or a header
+/// that was edited since gives nobody a right.
+Right right_to_continue(const std::vector<journal::Event>& history, const std::string& mode) {
+    Names roles, initiators;
+    Roster roster;
+    for (const journal::Event& event : history) {
+        if (event.event == "run.started")
+            initiators.push_back(event.data.text("initiator"));
+        if (event.event == "plan.changed")
+            initiators.push_back(event.data.text("by"));
+        if (event.event != "plan" && event.event != "plan.changed")
+            continue;
+        roles = names_at(event.data, "orders");
+        if (const Value* value = event.data.find("roster"); value && value->get<Map>())
+            roster = Roster(*value->get<Map>());
+    }
+    return right_to_order(roles, roster, initiators, current_user(), mode);
 }
 
 /// Nothing happened: a held run is held again, as it was.
@@ -411,10 +438,20 @@ int Engine::continue_run(const std::string& run, const std::string& mode, const 
                 session, *record,
                 Error("usage", changed, "give it as it was, or resume with --accept-changed"));
     }
+    const Right right = right_to_continue(history, mode);
+    if (!right.refusal.empty())
+        refuse_to_continue(session, *record,
+                           Error("usage", fmt::format("run {}: {}", run, right.refusal)));
     for (const journal::Event& event : history)
         impl_->sink.on_history(event);
     session.on_begin = [&] {
-        Impl::append(session, "run.resumed", Map{{"by", current_user()}, {"host", host_name()}});
+        List roles(right.answer.roles.begin(), right.answer.roles.end());
+        Impl::append(session, "run.resumed",
+                     Map{{"by", current_user()},
+                         {"host", host_name()},
+                         {"order", mode},
+                         {"checked", right.answer.checked},
+                         {"roles", roles}});
         Impl::append_widened(session, options.allow);
         if (agreed.empty() || agreed == session.plan_sha256)
             return;

@@ -252,6 +252,7 @@ int host_given(lua_State* L) {
                               {"detach", session.options.detach},
                               {"ahead", session.options.ahead},
                               {"extend", session.options.extend_s},
+                              {"accept_changed", session.options.accept_changed},
                               {"interactive", session.options.interactive}});
         return 1;
     });
@@ -607,6 +608,10 @@ void push_engine_library(lua_State* L, Session& session) {
     }
     lua_getfield(L, LUA_REGISTRYINDEX, "runbook.make_database"); // set by the db binding
     lua_setfield(L, -2, "make_database");
+    lua_newtable(L); // label of a step = its newest effect: written by the bindings
+    lua_pushvalue(L, -1);
+    lua_setfield(L, LUA_REGISTRYINDEX, "runbook.effects");
+    lua_setfield(L, -2, "effects");
     add_time_library(L);
     add_dry_library(L);
     lua_getfield(L, LUA_REGISTRYINDEX, "runbook.sandbox");

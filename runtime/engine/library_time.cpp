@@ -59,16 +59,15 @@ int host_next_time(lua_State* L) {
     });
 }
 
-/// read_beside(path): the text of a file beside the playbook; nil where there is none.
-int host_read_beside(lua_State* L) {
+/// template_text(path): the text of a template beside the playbook; nil where there is none. Read
+/// once, and the same from then on: it is pinned with the run.
+int host_template_text(lua_State* L) {
     return guarded(L, [L] {
-        const Session& session = session_of(L);
         const std::string path = text_at(L, 1);
-        std::error_code ignored;
-        if (path.empty() || path.front() == '/' || path.find("..") != std::string::npos ||
-            !std::filesystem::is_regular_file(session.folder + path, ignored))
+        if (path.empty() || path.front() == '/' || path.find("..") != std::string::npos)
             return 0;
-        return push_text(L, Session::read_file(session.folder + path));
+        const std::optional<std::string>& text = session_of(L).template_text(path);
+        return text ? push_text(L, *text) : 0;
     });
 }
 
@@ -189,7 +188,7 @@ void add_time_library(lua_State* L) {
                                          {"calendar", host_calendar},
                                          {"next_time", host_next_time},
                                          {"channels", host_channels},
-                                         {"read_beside", host_read_beside},
+                                         {"template_text", host_template_text},
                                          {"settings_file", host_settings_file},
                                          {"source_sha256", host_source_sha256},
                                          {"followup", host_followup},

@@ -85,6 +85,17 @@ int host_right_to_waive(lua_State* L) {
     });
 }
 
+/// right_to_order(roles, {by, order, initiators}).
+int host_right_to_order(lua_State* L) {
+    return guarded(L, [L] {
+        const Map roles{{"roles", lua_istable(L, 1) ? vm::to_value(L, 1) : Value()}};
+        const Map given = map_at(L, 2);
+        return push_right(L, right_to_order(names_at(roles, "roles"), session_at(L).roster,
+                                            names_at(given, "initiators"), given.text("by"),
+                                            given.text("order")));
+    });
+}
+
 /// tally(who, {before, initiators}): {enough, words, waiting}.
 int host_tally(lua_State* L) {
     return guarded(L, [L] {
@@ -140,11 +151,15 @@ int host_user_place(lua_State* L) {
 } // namespace
 
 void push_people_library(lua_State* L, Session& session) {
-    static const luaL_Reg functions[] = {
-        {"right", host_right},         {"right_to_waive", host_right_to_waive},
-        {"tally", host_tally},         {"nobody", host_nobody},
-        {"passed_on", host_passed_on}, {"initiator", host_initiator},
-        {"plan_hash", host_plan_hash}, {"user_place", host_user_place}};
+    static const luaL_Reg functions[] = {{"right", host_right},
+                                         {"right_to_waive", host_right_to_waive},
+                                         {"right_to_order", host_right_to_order},
+                                         {"tally", host_tally},
+                                         {"nobody", host_nobody},
+                                         {"passed_on", host_passed_on},
+                                         {"initiator", host_initiator},
+                                         {"plan_hash", host_plan_hash},
+                                         {"user_place", host_user_place}};
     for (const luaL_Reg& entry : functions) {
         lua_pushlightuserdata(L, &session);
         lua_pushcclosure(L, entry.func, 1);

@@ -19,6 +19,20 @@ namespace runbook::engine {
 
 namespace {
 
+/// Templates that are there, with their texts; those that are not, without.
+List pinned_templates(const Session& session) {
+    List list;
+    for (const auto& [path, text] : session.templates) {
+        Map one{{"path", path}};
+        if (text) {
+            one.set("sha256", digest::sha256_hex(*text));
+            one.set("text", *text);
+        }
+        list.push_back(one);
+    }
+    return list;
+}
+
 /// A database URL loses its password before it is pinned; resume takes it from the environment
 /// again.
 std::string without_password(const std::string& text) {
@@ -76,6 +90,7 @@ Map pin(const Session& session, const Map& plan) {
                {"source", session.source},
                {"sha256", digest::sha256_hex(session.source)},
                {"modules", modules},
+               {"templates", pinned_templates(session)},
                {"parameters", parameters},
                {"environment", session.options.environment},
                {"roster", session.roster.map()},
@@ -96,6 +111,9 @@ std::string plan_hash(const Session& session, const Map& plan) {
     for (const Value& item : list_at(plan, "parameters"))
         parameters.push_back(
             List{item.get<Map>()->text("name"), redact(item.get<Map>()->text("value"))});
+    for (const auto& [path, text] : session.templates)
+        if (text)
+            modules.push_back(List{path, digest::sha256_hex(*text)});
     return digest::sha256_hex(json::dump(Map{{"source", digest::sha256_hex(session.source)},
                                              {"modules", modules},
                                              {"parameters", parameters},
@@ -104,7 +122,7 @@ std::string plan_hash(const Session& session, const Map& plan) {
 
 Map shown_plan(const Session& session, const Map& plan) {
     Map shown;
-    for (const char* key : {"items", "window", "rollback_within_s", "way_back_order"})
+    for (const char* key : {"items", "window", "rollback_within_s", "way_back_order", "orders"})
         if (const Value* value = plan.find(key))
             shown.set(key, *value);
     shown.set("roster", session.roster.map());
@@ -124,6 +142,28 @@ std::string changed_parameter(const Map& plan, const Map& started) {
             return fmt::format("parameter --{} has changed since the run started: it was '{}', "
                                "it is '{}'",
                                option, before->text(name), now);
+    }
+    return {};
+}
+
+std::string changed_template(const Session& session, const Map& pinned, const std::string& run) {
+    for (const Value& item : list_at(pinned, "templates")) {
+        const Map& before = *item.get<Map>();
+        const auto found = session.templates.find(before.text("path"));
+        if (found == session.templates.end())
+            continue;
+        const std::optional<std::string>& now = found->second;
+        if (!before.contains("text")) {
+            if (now)
+                return fmt::format("{}: the template was not there when run {} started",
+                                   found->first, run);
+        } else if (!now) {
+            return fmt::format("{}: the template is gone, and run {} started with it", found->first,
+                               run);
+        } else if (*now != before.text("text")) {
+            return fmt::format("{}:{}: the template has changed since run {} started", found->first,
+                               first_difference(*now, before.text("text")), run);
+        }
     }
     return {};
 }

@@ -1,5 +1,5 @@
-// What a run is pinned to, so that a resume goes on with the same: source, modules, parameters,
-// roster. Text in, text out; no Lua.
+// What a run is pinned to, so that a resume goes on with the same: source, modules, templates,
+// parameters, roster. Text in, text out; no Lua.
 #pragma once
 
 #include "runtime/base/value.h"
@@ -23,6 +23,8 @@ std::string plan_hash(const Session& session, const Map& plan);
 Map shown_plan(const Session& session, const Map& plan);
 /// Name of the first parameter whose value is not the one the run started with, and both values.
 std::string changed_parameter(const Map& plan, const Map& started);
+/// What is wrong with the first template that is not the one that `run` started with.
+std::string changed_template(const Session& session, const Map& pinned, const std::string& run);
 /// The first line in which two texts differ, from 1.
 std::size_t first_difference(const std::string& a, const std::string& b);
 

@@ -73,16 +73,6 @@ class StepProgress final : public ProgressSink {
     std::string item_;
 };
 
-std::vector<std::string> texts(const Map& map, const char* key) {
-    std::vector<std::string> result;
-    const Value* value = map.find(key);
-    const List* list = value ? value->get<List>() : nullptr;
-    for (const Value& item : list ? *list : List{})
-        if (const auto* text = item.get<std::string>())
-            result.push_back(*text);
-    return result;
-}
-
 /// require(name): a module beside the playbook, else the stdlib's; once.
 int require_module(lua_State* L) {
     bool fine = false;
@@ -206,6 +196,15 @@ std::string Session::read_file(const std::string& path) {
     return text.str();
 }
 
+const std::optional<std::string>& Session::template_text(const std::string& path) {
+    const std::string file = folder + path;
+    const auto [entry, added] = templates.try_emplace(file);
+    std::error_code ignored;
+    if (added && !templates_pinned && std::filesystem::is_regular_file(file, ignored))
+        entry->second = read_file(file);
+    return entry->second;
+}
+
 void install_require(Session& session) {
     lua_State* L = session.state->L();
     session.state->push_sandbox();
@@ -320,16 +319,17 @@ void Session::load(bool complete_parameters) {
     if (task->failed || lua_toboolean(task->L, lua_gettop(task->L) - task->results + 1) == 0)
         throw_load_error(task->L, -1);
 
+    call_program(L, "loaded");
     if (!options.followup.parent.empty())
         call_program(L, "choose_followup");
     const Value permissions = call_program(L, "permissions");
     if (const Map* map = permissions.get<Map>()) {
-        host().allowed.shell = texts(*map, "shell");
-        host().allowed.http = texts(*map, "http");
-        host().allowed.files = texts(*map, "files");
-        host().allowed.net = texts(*map, "net");
-        host().allowed.redis = texts(*map, "redis");
-        host().allowed.ssh = texts(*map, "ssh");
+        host().allowed.shell = names_at(*map, "shell");
+        host().allowed.http = names_at(*map, "http");
+        host().allowed.files = names_at(*map, "files");
+        host().allowed.net = names_at(*map, "net");
+        host().allowed.redis = names_at(*map, "redis");
+        host().allowed.ssh = names_at(*map, "ssh");
         const Value* confine = map->find("confine");
         const bool* confined = confine ? confine->get<bool>() : nullptr;
         host().allowed.confine = confined && *confined;

@@ -16,6 +16,7 @@
 #include <deque>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <thread>
 
 namespace runbook {
@@ -54,6 +55,8 @@ struct Session {
     void load(bool complete);
     /// Reads the file's text; throws Error{`usage`}.
     static std::string read_file(const std::string& path);
+    /// Text of a template beside the playbook, read once; nothing where there is none.
+    const std::optional<std::string>& template_text(const std::string& path);
     /// Takes the lease and keeps it alive from a thread of its own.
     void hold_lease();
     void release_lease();
@@ -69,6 +72,8 @@ struct Session {
     std::string source, folder;
     std::vector<std::pair<std::string, std::string>> modules; ///< path, text
     std::map<std::string, std::string> pinned_modules;        ///< path = text, instead of the files
+    std::map<std::string, std::optional<std::string>> templates; ///< path = text, nothing: no file
+    bool templates_pinned = false; ///< those of the run that is followed, whatever the files say
     std::vector<journal::Event> parent_history; ///< of a follow-up: the run it follows
     Map config;                                 ///< parameter values of the environment
     config::Config settings;                    ///< runbook.toml beside the playbook

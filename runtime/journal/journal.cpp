@@ -433,6 +433,27 @@ bool is_postgres(const std::string& location) {
     return location.starts_with("postgres://") || location.starts_with("postgresql://");
 }
 
+/// Neither a URL of another kind nor half of one may become a file's name: a password would stand
+/// in it, and in every message that names it.
+void refuse_what_is_no_journal(const std::string& location) {
+    if (location.starts_with("sqlite:") || is_postgres(location))
+        return;
+    constexpr const char* hint = "name a path, sqlite:PATH, or postgres://user@host/database";
+    if (const std::size_t end = location.find("://"); end != std::string::npos)
+        throw Error("journal",
+                    "journal " + location.substr(0, end) +
+                        "://…: a journal is a SQLite file or a schema of a PostgreSQL database",
+                    hint);
+    const std::size_t colon = location.find(':');
+    const bool scheme = location.starts_with("postgres:") || location.starts_with("postgresql:") ||
+                        location.starts_with("mysql:") || location.starts_with("mariadb:");
+    const bool user = colon != std::string::npos && colon < location.find('/') &&
+                      location.find('@', colon) != std::string::npos;
+    if (scheme || user)
+        throw Error("journal", "the journal's location is half a URL: its postgres:// is missing",
+                    hint);
+}
+
 } // namespace
 
 Value to_json(const Event& event) {
@@ -482,21 +503,18 @@ std::string Journal::default_location() {
 }
 
 bool Journal::is_remote(const std::string& location) {
+    refuse_what_is_no_journal(location);
     return is_postgres(location);
 }
 
 std::unique_ptr<Journal> Journal::open(const std::string& location, bool read_only) {
+    refuse_what_is_no_journal(location);
     if (is_postgres(location))
         return std::make_unique<StoredJournal>(open_postgres(location, read_only));
     constexpr std::string_view scheme = "sqlite:";
     std::string path = location.starts_with(scheme) ? location.substr(scheme.size()) : location;
     if (location.starts_with(scheme) && path.starts_with("//"))
         path.erase(0, 2);
-    if (const std::size_t end = path.find("://"); end != std::string::npos)
-        throw Error("journal",
-                    "journal " + path.substr(0, end) +
-                        "://…: a journal is a SQLite file or a schema of a PostgreSQL database",
-                    "name a path, sqlite:PATH, or postgres://user@host/database");
     if (path.empty())
         throw Error("journal", "the journal's location is empty",
                     "name a path, sqlite:PATH, or postgres://user@host/database");

@@ -120,6 +120,75 @@ def test_what_depends_on_a_skipped_write_is_unknown(dry):
     assert seen["end"]["contradictions"] == 0
 
 
+def test_a_decision_that_asks_nobody_is_said_to_be_uncertain(dry):
+    result = dry("""
+        local made = step "make" { undo = function() end, run = function()
+          fs.write(p.folder .. "a", "x")
+          return { count = 7 }
+        end }
+        step "guesses" { undo = function() end, run = function()
+          if made.result == 7 then fs.write(p.folder .. "seven", "x") end
+          fs.write(p.folder .. "b", "x")
+        end }
+        local function choose(n) return n and "some" or "none" end
+        step "guesses elsewhere" { undo = function() end, run = function() fs.write(p.folder .. choose(made.result), "x") end }
+        step "sure" { undo = function() end, run = function() fs.write(p.folder .. "c", "n" .. made.result.count) end }
+        step "looks" { run = function() return made.result == 7 end }
+        step "left out" { only_if = function() return made.result == 7 end, undo = keep "x", run = function() fs.write(p.folder .. "d", "x") end }
+        checkpoint "equal" { run = function() return 1 end, pass = function() return made.result == 7 end }
+        checkpoint "given" { run = function() return 1 end, pass = function() return made.result end }
+        checkpoint "asserts" { run = function() expect.equal(made.result, 7, "count") return 1 end, pass = function() return true end }
+        step "sums" { run = function() expect(made.result.count * 2 + 1) end }
+        checklist "list" { probe("seven", function() return made.result ~= 8 end) }
+    """)
+    assert result.exit == 0, result.out + result.err
+    seen = items(result)
+    depends = 'depends on step "make", which a dry run skips'
+    assert {name: item["outcome"] for name, item in seen.items() if name not in ("begin", "end", "dry")} == {
+        "make": "would", "guesses": "would", "guesses elsewhere": "would", "sure": "would", "looks": "unknown", "left out": "unknown",
+        "equal": "unknown", "given": "unknown", "asserts": "unknown", "sums": "unknown", "list": "unknown"}
+    assert seen["guesses"]["uncertain"] == 'as far as known: line 7 decides by a value that may depend on step "make", which a dry run skips'
+    assert seen["guesses elsewhere"]["uncertain"].startswith("as far as known: line 10 decides by a value")
+    assert "uncertain" not in seen["sure"] and "uncertain" not in seen["make"]
+    assert seen["looks"]["why"] == depends and seen["left out"]["why"] == "whether it runs " + depends
+    assert seen["end"]["uncertain"] == 2 and seen["end"]["contradictions"] == 0
+
+
+def test_monitors_look_once(dry):
+    result = dry("""
+        local made = step "make" { undo = function() end, run = function() fs.write(p.folder .. "a", "x") return { n = 1 } end }
+        local web = { p95 = function() return 0.25 end, size = function() return #fs.list(p.folder) end, none = function() end }
+        monitor "sees" { from = "make", lasts = "1h", every = "1m", { web.p95, above = "200ms", verdict = "hold" }, { web.size, above = 3, verdict = "hold" },
+          { web.none, above = 1, verdict = "hold" } }
+        monitor "by what is made" { from = "make", lasts = "1h", every = "1m", { function() return made.result.n end, above = 3, verdict = "hold" } }
+        monitor "may not" { from = "make", lasts = "1h", every = "1m", { function() return #fs.list("/etc") end, above = 3, verdict = "hold" } }
+    """)
+    assert result.exit == 1, result.out + result.err
+    seen = items(result)
+    assert (seen["sees"]["outcome"], seen["sees"]["why"]) == ("looked", "looked once: p95 = 0.25, size = 0, none has no data now (nil)")
+    assert (seen["by what is made"]["outcome"], seen["by what is made"]["why"]) == ("unknown", 'depends on step "make", which a dry run skips')
+    assert seen["may not"]["outcome"] == "fails" and "may not touch `/etc`" in seen["may not"]["why"]
+
+
+def test_a_write_to_what_is_declared_read_only_is_a_contradiction(runbook, playbook, tmp_path):
+    path = playbook("""
+        local p = playbook "dry" { params = { db = { "database", access = "read", required = true }, other = { "database", access = "write", required = true } } }
+        step "writes" { undo = keep "x", run = function() db.execute(p.db, "delete from t") end }
+        step "may" { undo = keep "x", run = function() db.execute(p.other, "delete from t") end }
+    """)
+    import sqlite3
+    for name in ("a", "b"):
+        with sqlite3.connect(tmp_path / name) as connection:
+            connection.execute("create table t (a int)")
+        connection.close()
+    result = runbook("exec", path, "--db", f"sqlite:{tmp_path}/a", "--other", f"sqlite:{tmp_path}/b", "--dry-run", "--output", "json")
+    assert result.exit == 1
+    assert (items(result)["writes"]["outcome"], items(result)["writes"]["why"]) == (
+        "fails", 'db.execute is refused: parameter --db is declared access = "read"')
+    assert items(result)["writes"]["hint"] == 'declare access = "write" where the playbook means to write'
+    assert items(result)["may"]["outcome"] == "would"
+
+
 def test_a_contradiction_is_told_before_anything_ran(dry):
     result = dry("""
         checkpoint "room" { run = function() return { free = 1 } end, pass = function(r) return r.free > 5 end,

@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -334,3 +335,31 @@ def test_a_damaged_journal_is_refused_before_anything_runs(runbook, playbook):
     assert f"journal {runbook.journal}: the file is damaged" in result.err
     assert "keep the file for the inquiry, and name another journal" in result.err
     assert not (folder / "ran").exists()
+
+
+def test_a_password_on_the_command_line_is_warned_of_and_shown_nowhere(team, server, playbook):
+    path = playbook('local p = playbook "tiny" { summary = "x" }\nstep "a" { run = function() end }\n')
+    url = server.url.replace("journal@", f"journal:{quote(PASSWORD, safe=str())}@")
+    alone = {"RUNBOOK_JOURNAL": None, "RUNBOOK_JOURNAL_PASSWORD": None}
+    warning = "warning: the password in --journal is visible to other users of this machine; give it as RUNBOOK_JOURNAL_PASSWORD\n"
+    result = team("exec", path.name, "--run-id", "r1", "--journal", url, cwd=path.parent, env=alone)
+    assert (result.exit, result.err) == (0, warning), result
+    seen = [result]
+    for words in (["runs"], ["show", "r1"], ["report", "r1"], ["show", "r1", "--output", "json"], ["show", "no such run"]):
+        seen.append(team(*words, "--journal", url, env=alone))
+        assert seen[-1].err.startswith(warning)
+    assert team("runs", env=alone | {"RUNBOOK_JOURNAL": url}).err == ""  # an environment is the user's own
+    for bad in (url.replace("@127", "x@127"), url.replace("/postgres", "/no such"), url.replace("postgres://", "postgres:/"),
+                url.replace("postgres://", ""), url + "?sslmode=no", url.replace("postgres://", "oracle://"), url.replace("127.0.0.1:", "127.0.0.1:x")):
+        for words in (["runs"], ["exec", path.name]):
+            seen.append(team(*words, "--journal", bad, cwd=path.parent, env=alone))
+            assert seen[-1].exit == 2, seen[-1]
+    assert all(PASSWORD not in one.out + one.err and quote(PASSWORD, safe="") not in one.out + one.err for one in seen)
+    assert sorted(p.name for p in path.parent.iterdir()) == ["playbook.lua"]
+
+
+@pytest.mark.parametrize("location", ["postgres:/u:word@host/db", "u:word@host/db", "postgresql:host/db", "mysql:u:word@host"])
+def test_half_a_url_is_no_file(runbook, location):
+    for result in (runbook("runs", "--journal", location), runbook("runs", env={"RUNBOOK_JOURNAL": location})):
+        assert (result.exit, result.err) == (2, "error: the journal's location is half a URL: its postgres:// is missing\n"
+                                                "hint: name a path, sqlite:PATH, or postgres://user@host/database\n")

@@ -145,6 +145,26 @@ def test_a_decision_from_another_terminal(runbook, playbook):
     assert events(runbook, "decision.answered")[0]["why"] == "orders are missing"
 
 
+def test_approve_says_nothing_about_a_decision(runbook, playbook):
+    path = write(playbook, EFFECT + 'checkpoint "ok" { run = function() return 1 end, pass = function() return false end, fail = { otherwise = ask() } }\n')
+    for name, label in (("ok", 'checkpoint "ok"'), ("s", 'step "s"')):
+        refused(runbook("exec", path.name, "--run-id", "r1", "--detach", "--approve", name, cwd=path.parent),
+                f"--approve: {label} is not a gate: --approve says yes to a gate, an item to confirm or a step that a person does",
+                "a decision is answered where it is asked, or with `runbook answer RUN rollback`, `hold` or `go-on`")
+    assert not (path.parent / "s.txt").exists()
+
+
+def test_approve_of_a_gate_does_not_answer_the_decision_that_follows_it(runbook, playbook):
+    path = write(playbook, EFFECT + 'gate "go" { all_of = { "dba", "lead" }, ask = "Go?", within = "300ms", otherwise = ask() }\n', f'dba = ["{ME}"]\nlead = ["anna"]\n',
+                 ', ask = { within = "300ms", otherwise = "hold" }')
+    result = runbook("exec", path.name, "--run-id", "r1", "--approve", "go", cwd=path.parent)
+    assert result.exit == 3, result
+    assert [e["why"] for e in events(runbook, "answer.refused")][-1] == (
+        'the decision at gate "go": --approve says yes to a gate, and this asks what to do: runbook answer r1 rollback, hold or go-on')
+    assert [e["answer"] for e in events(runbook, "decision.answered")] == ["hold"]
+    assert (path.parent / "s.txt").exists()
+
+
 def test_no_decision_is_open(runbook, playbook):
     path = write(playbook, 'gate "go" { ask = "Go?" }\n' + EFFECT)
     held(runbook, path)

@@ -24,6 +24,9 @@ def refused(runbook, path, *args, env=None):
     ("step(\"a\", { run = function() end })", "playbook.lua:2: step \"a\": a name only, got 2 arguments"),
     ("step \"a\" { run = function() retrun_it() end }", "playbook.lua:2: undefined name 'retrun_it'"),
     ("fs.touch 'made.txt'", "playbook.lua:2: fs.touch has an effect, and a playbook only declares while it loads"),
+    ("step \"a\"", "playbook.lua:2: step \"a\": declares nothing: the table behind its name is missing"),
+    ("local half = step \"a\"\nphase \"b\"\ngate \"c\"",
+     "playbook.lua:2: step \"a\": declares nothing: the table behind its name is missing"),
     ("made = 1", "playbook.lua:2: assignment to the undeclared name 'made': write `local made`"),
     ("local x = 12LL", "playbook.lua:2: number literal '12LL' is not allowed"),
 ])

@@ -1,3 +1,4 @@
+#include "runtime/db/mysql/implicit_commit.h"
 #include "tests/unit/db_lab.h"
 
 #include "runtime/base/redact.h"
@@ -218,13 +219,117 @@ TEST_CASE("MySQL: transactions", "[db][mysql]") {
     lab::execute(*my, "insert into t values (2)");
     my->commit(cancel);
     CHECK(lab::value(*my, "select id from t") == Value(2));
+    // what a procedure does is not seen before, but its commit is
+    lab::execute(*my, "create procedure makes_u() create table u (a int)");
     my->begin(cancel);
-    lab::execute(*my, "create table u (a int)");
+    lab::execute(*my, "call makes_u()");
     CHECK(lab::error_of([&] { my->commit(cancel); }).message() ==
           my.url.masked() +
               ": a statement of the transaction had committed it (CREATE, ALTER and DROP do)");
     CHECK(lab::error_of([&] { my->commit(cancel); }).message() ==
           "the connection is not in a transaction");
+}
+
+TEST_CASE("MySQL: a statement that commits by itself is not sent inside a transaction",
+          "[db][mysql]") {
+    FOR_BOTH_SERVERS
+    Cancel cancel;
+    const bool mariadb = my->server().flavour == Flavour::mariadb;
+    lab::execute(*my, "create table t (id int primary key)");
+    my->begin(cancel);
+    lab::execute(*my, "insert into t values (1)");
+    const Error error = lab::error_of(
+        [&] { lab::execute(*my, "/* later */ alter\ttable t add column note text"); });
+    CHECK(error.kind() == "usage");
+    CHECK(error.message() == my.url.masked() + ": ALTER TABLE is refused in a transaction: " +
+                                 (mariadb ? "MariaDB" : "MySQL") +
+                                 " would commit what stands before it, and it was not sent");
+    CHECK(error.hint() == "do it outside of the transaction: in a step or sub-step of its own, "
+                          "with observe");
+    CHECK(lab::error_of([&] { lab::value(*my, "drop table t"); }).kind() == "usage");
+    CHECK(lab::error_of([&] { my->script("select 1; truncate t", cancel); }).kind() == "usage");
+    CHECK(my->in_transaction());
+    for (const char* harmless :
+         {"create temporary table tmp (a int)", "insert into tmp values (1)", "savepoint s",
+          "rollback to savepoint s", "set @autocommit = 1", "drop temporary table tmp"}) {
+        CAPTURE(harmless);
+        lab::execute(*my, harmless);
+        CHECK(my->in_transaction());
+    }
+    my->rollback(cancel);
+    CHECK(lab::value(*my, "select count(*) from t") == Value(0));
+    // the list is not longer than what the servers do: each of these ends a transaction
+    for (const char* ending : {"create table made (a int)",
+                               "alter table made add column b int",
+                               "begin",
+                               "create index made_b on made (b)",
+                               "analyze table made",
+                               "truncate table made",
+                               "rename table made to made2",
+                               "lock tables made2 read",
+                               "unlock tables",
+                               "create view seen as select 1",
+                               "drop view seen",
+                               "drop table made2",
+                               "/*!50000 create */ table made3 (a int)",
+                               "drop table made3",
+                               "set autocommit = 0",
+                               "set session autocommit = 1",
+                               "flush status",
+                               "optimize table t",
+                               "check table t",
+                               "commit",
+                               "rollback"}) {
+        CAPTURE(ending);
+        CHECK(mysql::ends_transaction(ending) != "");
+        lab::execute(*my, "start transaction");
+        lab::execute(*my, "insert into t values (7)");
+        REQUIRE(my->in_transaction());
+        if (std::string_view(ending) == "unlock tables")
+            lab::execute(*my, "lock tables t write");
+        my->script(ending, cancel);
+        my->script("unlock tables; set autocommit = 1; rollback", cancel);
+        if (std::string_view(ending) != "rollback")
+            CHECK(lab::value(*my, "select count(*) from t") ==
+                  Value(std::string_view(ending) == "truncate table t" ? 0 : 1));
+        lab::execute(*my, "delete from t");
+    }
+}
+
+TEST_CASE("MySQL: which words end a transaction", "[db]") {
+    const std::vector<std::pair<const char*, const char*>> known = {
+        {"alter table t add x int", "ALTER TABLE"},
+        {"  -- a note\n# another\nDrop  Table t", "DROP TABLE"},
+        {"/*!40101 SET autocommit = 1 */", "SET AUTOCOMMIT"},
+        {"/*M!100100 drop */ table t", "DROP TABLE"},
+        {"create or replace table t (a int)", "CREATE OR REPLACE TABLE"},
+        {"create or replace temporary table t (a int)", ""},
+        {"create temporary table t (a int)", ""},
+        {"drop prepare s", ""},
+        {"set names utf8mb4, @@session.autocommit = 0", "SET NAMES"},
+        {"set @autocommit = 0", ""},
+        {"set x = 'autocommit = 1'", ""},
+        {"set password = 'x'", "SET PASSWORD"},
+        {"set statement max_statement_time = 1 for drop table t", "DROP TABLE"},
+        {"set statement max_statement_time = 1 for select 1", ""},
+        {"begin not atomic select 1; end", ""},
+        {"select 'create table t (a int)'", ""},
+        {"select `drop` from t; drop table t", "DROP TABLE"},
+        {"insert into t values ('it''s \\'; drop table t')", ""},
+        {"(select 1)", ""},
+        {"truncate(1, 2)", "TRUNCATE"},
+        {"select truncate(1.5, 1)", ""},
+        {"call make_it()", ""},
+        {"rollback work to savepoint s", ""},
+        {"rollback", "ROLLBACK"},
+        {"reset persist", ""},
+        {"load data infile 'x' into table t", ""},
+        {"analyze select 1", ""},
+        {"", ""}};
+    for (const auto& [sql, words] : known) {
+        CAPTURE(sql);
+        CHECK(mysql::ends_transaction(sql) == words);
+    }
 }
 
 TEST_CASE("MySQL: a read-only session is refused writes by the server", "[db][mysql]") {

@@ -121,6 +121,11 @@ struct Play {
         engine::Engine engine(register_world, sink);
         return engine.resume("r1", options);
     }
+    int retry(const std::string& step) {
+        sink.events.clear();
+        engine::Engine engine(register_world, sink);
+        return engine.retry("r1", step, options);
+    }
     /// The message of the error that kept it from starting.
     std::string refusal(const std::string& text) {
         write(text);

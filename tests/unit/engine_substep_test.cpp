@@ -103,6 +103,75 @@ TEST_CASE("sub-steps: effects beside them are refused", "[engine][substep]") {
     CHECK(World::the().effects.empty());
 }
 
+TEST_CASE("sub-steps: in a library, too, they are seen before the first effect",
+          "[engine][substep]") {
+    Play play;
+    CHECK(play.exec("local lib = { part = function(c) c.step('a', function() end) end }\n"
+                    "step \"s\" { undo = keep 'x', run = function(ctx) world.write 'x' "
+                    "lib.part(ctx) end }") == 1);
+    CHECK(World::the().effects.empty());
+    Play other; // another function of the same library, which uses none
+    CHECK(other.exec("local lib = { part = function(c) c.step('a', function() end) end,\n"
+                     "  whole = function(c) world.write(c.name) end }\n"
+                     "step \"s\" { undo = keep 'x', run = function(ctx) lib.whole(ctx) end }") ==
+          0);
+    CHECK(World::the().effects == Names{"s"});
+}
+
+TEST_CASE("sub-steps: an effect before the first one, that the source does not show, is in doubt",
+          "[engine][substep]") {
+    // a context in a table, as an argument of what is only known at run time, under another name,
+    // swallowed by the step, and in a branch that had begun before
+    for (const char* run :
+         {"world.write 'x' local kept = { ctx } kept[1].step('a', function() world.write 'a' end)",
+          "world.write 'x' local made = ({ { function(c) local s = 'step' c[s]('a', function() "
+          "world.write 'a' end) end } })[1] made[1](ctx)",
+          "world.write 'x' local s = 'st' .. 'ep' pcall(function() ctx[s]('a', function() "
+          "world.write 'a' end) end) pcall(function() ctx[s]('b', function() world.write 'a' end) "
+          "end)",
+          "local s = 'st' .. 'ep' parallel { function() sleep '20ms' world.write 'x' end, "
+          "function() "
+          "ctx[s]('a', function() sleep '60ms' end) end }"}) {
+        INFO(run);
+        Play play;
+        const std::string text =
+            std::string("step \"s\" { undo = keep 'x', run = function(ctx)\n") + run + " end }";
+        CHECK(play.exec(text) == 4);
+        const std::string why =
+            "step \"s\" is in doubt: world.write (" + play.folder +
+            "/x.lua:3) happened outside of its sub-steps, and a "
+            "replay of run would repeat it: each effect of a step that uses ctx.step belongs into "
+            "one";
+        CHECK(play.sink.data("run.held")->text("why") == why);
+        CHECK(play.sink.data("step.in_doubt", "s")->text("outside") ==
+              "world.write (" + play.folder + "/x.lua:3)");
+        CHECK(World::the().effects == Names{"x"});
+        // in a later process it is in doubt by rule 4, and nothing is repeated
+        CHECK(play.resume() == 4);
+        CHECK(play.sink.data("run.held")->text("why") ==
+              "step \"s\" is in doubt: it started and nobody knows whether it is done");
+        // where a person orders it again, the effect is seen before it happens
+        CHECK(play.retry("s") == 1);
+        CHECK(failure(play, "s").text("message").ends_with(
+            "world.write is refused: step \"s\" uses ctx.step, so each of its effects belongs into "
+            "one"));
+        CHECK(World::the().effects == Names{"x"});
+    }
+}
+
+TEST_CASE("sub-steps: a replay looks only from its top, whatever the source shows",
+          "[engine][substep]") {
+    Play play; // what was looked up before the first sub-step is written by the replay
+    REQUIRE(play.exec_in_child(R"(
+        local s = 'st' .. 'ep'
+        step "s" { undo = keep "x", run = function(ctx)
+          if ctx.attempt == 2 then world.write "x" end
+          ctx[s]("a", { idempotent = true, run = function(sub) if ctx.attempt == 1 then world.kill() end end })
+        end })") == 128 + SIGKILL);
+    CHECK(play.resume_in_child() == 1);
+    CHECK(play.effects().empty());
+}
+
 TEST_CASE("sub-steps: mistakes are told with their line", "[engine][substep]") {
     struct Case {
         const char *run, *message;

@@ -3,6 +3,7 @@
 #include "runtime/db/mysql/session.h"
 
 #include "runtime/base/failpoint.h"
+#include "runtime/db/mysql/implicit_commit.h"
 #include "runtime/db/placeholders.h"
 
 #include <fmt/format.h>
@@ -47,6 +48,18 @@ void Session::idle() {
         throw lost_connection(url_, "it is closed");
     if (cursor)
         refuse_second_cursor();
+}
+
+void Session::keep_transaction(std::string_view sql) const {
+    if (!begun_)
+        return;
+    if (const std::string words = ends_transaction(sql); !words.empty())
+        throw Error("usage",
+                    fmt::format("{}: {} is refused in a transaction: {} would commit what stands "
+                                "before it, and it was not sent",
+                                url_.masked(), words, flavour_name(info_.flavour)),
+                    "do it outside of the transaction: in a step or sub-step of its own, with "
+                    "observe");
 }
 
 void Session::fail(MYSQL_STMT* statement, Cancel& cancel, bool timed_out) {
@@ -124,6 +137,7 @@ Executed Session::execute(std::string_view sql, std::span<const Value> params,
                           const StatementOptions& options, Cancel& cancel) {
     idle();
     cancel.check("a statement");
+    keep_transaction(sql);
     check_parameter_count(static_cast<std::size_t>(count_placeholders_mysql(sql)), params.size());
     bool reading = reads_only(sql);
     effect = !in_transaction() && !read_only_ && !reading;
@@ -182,6 +196,7 @@ std::unique_ptr<Cursor> Session::query(std::string_view sql, std::span<const Val
                                        const StatementOptions& options, Cancel& cancel) {
     idle();
     cancel.check("a statement");
+    keep_transaction(sql);
     check_parameter_count(static_cast<std::size_t>(count_placeholders_mysql(sql)), params.size());
     bool plain = reads_only(sql);
     effect = !plain && !in_transaction() && !read_only_;
@@ -204,6 +219,7 @@ std::unique_ptr<Cursor> Session::query(std::string_view sql, std::span<const Val
 void Session::script(std::string_view sql, Cancel& cancel) {
     idle();
     cancel.check("a script");
+    keep_transaction(sql);
     effect = !read_only_;
     if (mysql_set_server_option(handle_.get(), MYSQL_OPTION_MULTI_STATEMENTS_ON) != 0)
         fail(nullptr, cancel, false);

@@ -113,6 +113,8 @@ class Session : public Connection {
     void connect(Cancel& cancel);
     void prepare_session(Cancel& cancel);
     void idle();
+    /// Throws Error{`usage`} where the statement would commit the transaction that is open.
+    void keep_transaction(std::string_view sql) const;
     std::vector<std::string> take_warnings();
 
     Handle handle_;

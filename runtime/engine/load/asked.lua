@@ -51,6 +51,9 @@ function M.decision(roles)
   return { roles = list(roles or ask.role), people = 1, within_s = within, escalate = within and levels(ask.escalate) or {} }
 end
 
+-- Roles that may order the run from elsewhere, beside the roster's `operator`: who decides where nothing else says it.
+function M.orders() return list(header_ask().role) end
+
 -- What a question leads to when nobody answers, as a verdict.
 function M.otherwise(value)
   value = value or header_ask().otherwise or "hold"

@@ -50,6 +50,12 @@ function program.findings()
   return found
 end
 
+-- The file has been loaded.
+function program.loaded()
+  program.language.check_begun()
+  program.language.read_templates()
+end
+
 -- `needs`, with names of parameters replaced by their values; the hosts of url parameters are always reachable.
 function program.permissions()
   local header = program.header()

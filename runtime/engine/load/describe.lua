@@ -179,6 +179,6 @@ function program.describe()
   local around = program.around()
   return { name = header.name, summary = t.summary or "", items = items, total_s = total, way_back_order = back, window = program.window,
     rollback_within_s = seconds((t.rollback or {}).within), reach = reach(), parameters = parameters, roles = t.roles,
-    locks = locks(t, program.parameters), schedules = around.schedules, start = around.start,
+    locks = locks(t, program.parameters), orders = program.asked.orders(), schedules = around.schedules, start = around.start,
     ahead = around.ahead, updates = around.updates, followups = around.followups, after_rollback = around.after_rollback }
 end

@@ -72,6 +72,7 @@ local function new_handle(item)
         if item.status ~= "finished" then
           host.raise("lua", ("%s has no result: it %s"):format(label(item.kind, item.name), item.status == "skipped" and "was skipped" or "has not finished"), nil, 2)
         end
+        if M.on_result then M.on_result(item) end -- a dry run wants to know who asks for what
         return item.result
       end
       if key == "status" or key == "elapsed" or key == "name" then return item[key] end
@@ -93,15 +94,34 @@ local function declare(kind, name, t, level)
   return item
 end
 
+-- Words whose name was said and whose table was not (yet): a step that nobody declared must not be missing in silence.
+local begun = {}
+function M.check_begun()
+  local first
+  for _, word in pairs(begun) do
+    if not first or word.order < first.order then first = word end
+  end
+  if first then
+    host.raise("load", ("%s:%d: %s: declares nothing: the table behind its name is missing"):format(first.file, first.line, label(first.kind, first.name)),
+      ("write %s { … }"):format(label(first.kind, first.name)))
+  end
+end
+
 -- `word "name" { … }`
+local said = 0
 local function two_part(kind, build)
   return function(name, ...)
     if type(name) ~= "string" or name == "" then fail(2, ("%s: a name in quotes expected, got %s"):format(kind, host.type_word(name))) end
     if select("#", ...) > 0 then
       fail(2, ("%s: a name only, got %d arguments"):format(label(kind, name), 1 + select("#", ...)), ("write %s { … }: the table stands behind"):format(label(kind, name)))
     end
+    local file, line = host.where()
+    said = said + 1
+    local number = said
+    begun[number] = { kind = kind, name = name, file = file, line = line, order = number }
     return function(t)
       if type(t) ~= "table" then fail(2, ("%s: a table { … } expected, got %s"):format(label(kind, name), host.type_word(t))) end
+      begun[number] = nil
       return build(kind, name, t)
     end
   end

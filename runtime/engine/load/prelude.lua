@@ -90,11 +90,52 @@ function host.each_global(fn, visit)
   end
 end
 
--- Whether a function of the playbook reads `ctx.<field>`, where ctx is a parameter of it or of a function that it calls by name.
+-- The line in which a function first decides by something that may be an unknown value of a dry run without asking it: Lua's `==`
+-- with one is false, and `if value` is true. Functions of the file that it calls count too. Nil where it decides nothing so.
+local decides = {}
+for _, code in ipairs { "if a == b then end", "if a ~= b then end", "if a == 1 then end", "if a ~= 1 then end", "if a == 'x' then end", "if a ~= 'x' then end",
+  "if a == nil then end", "if a ~= nil then end", "if a then end", "if not a then end", "local c = a or b", "local c = a and b" } do
+  decides[jit_util.funcbc(loadstring("local a, b = ... " .. code), 2) % 256] = true
+end
+local function first_decision(fn)
+  local pc = 1
+  while true do
+    local instruction = jit_util.funcbc(fn, pc)
+    if not instruction then break end
+    if decides[instruction % 256] then return jit_util.funcinfo(fn, pc).currentline end
+    pc = pc + 1
+  end
+  local index = -1
+  while true do
+    local constant = jit_util.funck(fn, index)
+    if constant == nil then return nil end
+    local line = type(constant) == "proto" and first_decision(constant)
+    if line then return line end
+    index = index - 1
+  end
+end
+function host.decides(fn, seen)
+  seen = seen or {}
+  local place = type(fn) == "function" and not seen[fn] and debug.getinfo(fn, "S")
+  if not place or place.source:sub(1, 1) ~= "@" then return nil end
+  seen[fn] = true
+  local line = first_decision(fn)
+  if line then return line, place.source:sub(2) end
+  for i = 1, 255 do
+    local name, value = debug.getupvalue(fn, i)
+    if not name then return nil end
+    local file
+    line, file = host.decides(value, seen)
+    if line then return line, file end
+  end
+end
+
+-- Whether a function of the playbook reads `ctx.<field>`, where ctx is a parameter of it or of a function that it calls by name,
+-- also one of a library (`lib.part(ctx)`). What only a run shows (a context kept in a table) is found there.
 local get_field = jit_util.funcbc(loadstring "local a = ... return a.name", 2) % 256
 local get_upvalue = jit_util.funcbc(loadstring("local up = ... return function() return up.name end")(1), 1) % 256
 
-local function proto_reads(fn, field, contexts)
+local function proto_reads(fn, field, contexts, used)
   local pc, before = 1, 0
   local parameters = jit_util.funcinfo(fn).params
   while true do
@@ -102,11 +143,10 @@ local function proto_reads(fn, field, contexts)
     if not instruction then break end
     if instruction % 256 == get_field then
       local constant, from = math.floor(instruction / 65536) % 256, math.floor(instruction / 16777216) % 256
-      if jit_util.funck(fn, -constant - 1) == field then
-        if from < parameters then return true end
-        if before % 256 == get_upvalue and math.floor(before / 256) % 256 == from
-          and contexts[jit_util.funcuvname(fn, math.floor(before / 65536))] then return true end
-      end
+      local of = before % 256 == get_upvalue and math.floor(before / 256) % 256 == from and jit_util.funcuvname(fn, math.floor(before / 65536))
+      local name = jit_util.funck(fn, -constant - 1)
+      if name == field and (from < parameters or of and contexts[of]) then return true end
+      if of then used[#used + 1] = { of = of, name = name } end
     end
     pc, before = pc + 1, instruction
   end
@@ -114,7 +154,7 @@ local function proto_reads(fn, field, contexts)
   while true do
     local constant = jit_util.funck(fn, index)
     if constant == nil then return false end
-    if type(constant) == "proto" and proto_reads(constant, field, contexts) then return true end
+    if type(constant) == "proto" and proto_reads(constant, field, contexts, used) then return true end
     index = index - 1
   end
 end
@@ -123,11 +163,18 @@ function host.reads_field(fn, field, seen)
   seen = seen or {}
   if seen[fn] or debug.getinfo(fn, "S").what == "C" then return false end
   seen[fn] = true
-  if proto_reads(fn, field, { [debug.getlocal(fn, 1) or "ctx"] = true, ctx = true }) then return true end
+  local used = {}
+  if proto_reads(fn, field, { [debug.getlocal(fn, 1) or "ctx"] = true, ctx = true }, used) then return true end
+  local function follow(value) return type(value) == "function" and debug.getinfo(value, "S").source:sub(1, 1) == "@" and host.reads_field(value, field, seen) end
   for i = 1, 255 do
     local name, value = debug.getupvalue(fn, i)
     if not name then return false end
-    if type(value) == "function" and debug.getinfo(value, "S").source:sub(1, 1) == "@" and host.reads_field(value, field, seen) then return true end
+    if follow(value) then return true end
+    if type(value) == "table" and getmetatable(value) == nil then
+      for _, one in ipairs(used) do
+        if one.of == name and follow(rawget(value, one.name)) then return true end
+      end
+    end
   end
   return false
 end

@@ -18,7 +18,7 @@ end
 
 function M.has_own_way_back(item)
   local t = item.t
-  if t.undo or t.loses or item.kind == "repair" then return true end
+  if t.undo or t.loses then return true end
   for _, action in ipairs(item.actions or {}) do
     if action.undo then return true end
   end

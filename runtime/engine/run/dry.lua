@@ -1,13 +1,14 @@
 -- A dry run: reads are made, each write is said in place of being done, and its result is an unknown value. The native sink
 -- (bindings/core/declare.cpp) calls `said` for every write; sessions are read-only in the server. Nothing is journaled.
--- What an unknown value touches is unknown too, never wrong: an item is judged only while nothing was skipped before it.
+-- What an unknown value touches is unknown too, never wrong: an item is judged only while nothing was skipped before it. Lua asks
+-- nobody for `==` and for `if value`: an item that has read an unknown result and decides so is said to be uncertain.
 local engine = ...
 local host, program, common = engine.host, engine.program, engine.common
 local label = program.label
 local M = {}
 
 local now                      -- the item that is taken, as it will be shown
-local skipped, contradictions = 0, 0
+local skipped, contradictions, uncertain = 0, 0, 0
 local counts = {}
 local most_at_one_line = 25
 
@@ -45,8 +46,23 @@ meta.__tostring = function(value)
 end
 meta.__name, meta.__metatable = "unknown", false
 
--- Called for each write in place of doing it; `reads` marks a read that needs an unknown value.
-local function said(call, file, line, reads)
+-- A database that every parameter with this address declares as read only is not written to in a run either.
+local function check_access(call, target)
+  local address, read_only = tostring(target), nil
+  for _, entry in ipairs(program.parameters) do
+    if entry.handle and tostring(entry.handle) == address then
+      if (entry.t.access or "read") ~= "read" then return end
+      read_only = entry.name
+    end
+  end
+  if not read_only then return end
+  host.raise("permission", ('%s is refused: parameter --%s is declared access = "read"'):format(call:match "^[%w_.]+", (read_only:gsub("_", "-"))),
+    'declare access = "write" where the playbook means to write')
+end
+
+-- Called for each write in place of doing it; `reads` marks a read that needs an unknown value, `target` is what it is done to.
+local function said(call, file, line, reads, target)
+  if not reads and target and call:sub(1, 3) == "db." then check_access(call, target) end
   if file == "" and now.place then file, line = now.place.file, now.place.line end -- a tail call leaves no frame
   local place = file ~= "" and ("%s:%d"):format(file, line) or nil
   if reads then touch(call:match "^[%w_.]+" .. (place and " at " .. place or "")) end
@@ -62,6 +78,11 @@ local function said(call, file, line, reads)
 end
 
 local function show(outcome, why)
+  if outcome == "would" and now.touched and now.decides then
+    now.uncertain = ("as far as known: %s decides by a value that may depend on %s, which a dry run skips"):format(now.decides, now.touched)
+    uncertain = uncertain + 1
+  end
+  now.decides = nil
   now.outcome, now.why = outcome, why
   counts[outcome] = (counts[outcome] or 0) + 1
   now.touched, now.at, now.place = nil, nil, nil
@@ -169,6 +190,10 @@ local function wanted(item, before)
       show("unknown", ("whether it runs depends on %s, which a dry run skips"):format(whats[value]))
       return nil
     end
+    if now.touched then
+      show("unknown", ("whether it runs depends on %s, which a dry run skips"):format(now.touched))
+      return nil
+    end
     only_if = value
   end
   return only_if == true
@@ -268,11 +293,34 @@ function take.checklist(item)
   end
   item.status, item.result = "finished", unknown(label(item.kind, item.name))
   if #asked > 0 then now.asks = asked end
+  if #bad == 0 and now.touched then return show("unknown", ("depends on %s, which a dry run skips"):format(now.touched)) end
   if #bad == 0 then return show(#asked > 0 and "asks" or "looked", #asked > 0 and "people confirm" or "all probes hold") end
   local why = table.concat(bad, "; ")
   if before > 0 or now.touched then return show("unknown", "does not hold yet, after the writes above it may: " .. why) end
   contradictions = contradictions + 1
   show("fails", "does not hold: " .. why)
+end
+
+-- What a monitor looks at, once: its samples only look.
+function take.monitor(item)
+  item.timeout_s, item.stale_s = common.seconds(item.t.timeout) or math.max(item.every_s, 5), math.huge
+  local data = engine.sample.take(item)
+  local seen, list, refused = {}, {}, nil
+  for _, rule in ipairs(item.rules) do
+    if not seen[rule.name] then
+      seen[rule.name] = true
+      local value, none = (data.v or {})[rule.name], (data.x or {})[rule.name]
+      list[#list + 1] = ("%s %s"):format(rule.name, value ~= nil and "= " .. tostring(value) or "has no data now (" .. tostring(none) .. ")")
+      refused = refused or none and (none:match "^permission: (.+)" or none:match "^usage: (.+)" or none:match "^argument: (.+)")
+    end
+  end
+  item.status, item.result = "finished", unknown(label(item.kind, item.name))
+  if refused and not now.touched then
+    contradictions = contradictions + 1
+    return show("fails", refused)
+  end
+  if now.touched then return show("unknown", ("depends on %s, which a dry run skips"):format(now.touched)) end
+  show(data.v and "looked" or "unknown", "looked once: " .. table.concat(list, ", "))
 end
 
 -- Databases must answer, and be empty where the playbook says so, as before a run.
@@ -302,6 +350,9 @@ end
 -- The whole playbook. Returns the exit code.
 function M.run()
   host.on_dry(said)
+  program.language.on_result = function(item)
+    if whats[item.result] then touch(whats[item.result]) end
+  end
   program.composition.sleep, program.composition.every = sleep, every
   host.append = function() return { seq = 0, last_request = 0 } end -- no journal: what an item would record is nothing
   host.requests = function() return {} end
@@ -312,14 +363,17 @@ function M.run()
   end
   for _, item in ipairs(program.track) do
     now = { kind = item.kind, name = item.name, owner = item.t.owner or item.t.role, writes = {}, says = type(item.t.says) == "string" and item.t.says or nil }
-    if type(item.t.run) == "function" then now.place = host.place(item.t.run) end
+    if type(item.t.run) == "function" then
+      now.place = host.place(item.t.run)
+      local line, file = host.decides(item.t.run)
+      now.decides = line and ("line %d%s"):format(line, file ~= item.file and " of " .. file or "")
+    end
     if item.kind == "phase" then host.dry_item(now)
     elseif take[item.kind] then take[item.kind](item)
-    elseif item.kind == "monitor" then show("later", "would watch; no part of a dry run")
     else show("later", "no part of a dry run") end
     if host.interrupted() then host.raise("cancelled", "interrupted: nothing was changed") end
   end
-  host.dry_item { kind = "end", counts = counts, writes = skipped, contradictions = contradictions }
+  host.dry_item { kind = "end", counts = counts, writes = skipped, contradictions = contradictions, uncertain = uncertain }
   return contradictions == 0 and 0 or 1
 end
 

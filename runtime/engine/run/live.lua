@@ -238,13 +238,21 @@ function verbs.rollback(request)
     why = ("ordered by %s%s"):format(request.by, words(request)) }
 end
 
+-- Why whoever asks may not order this, or nil; what is recorded of who it was.
+local function authority(request)
+  local right = host.right_to_order(program.asked.orders(), { by = request.by, order = request.verb, initiators = engine.people.initiators })
+  return right.refusal, right.checked or false, right.roles
+end
+
 local function hear(request)
   local verb = verbs[request.verb]
   if not verb then return end -- an answer: whoever asked takes it
   local during = state.current
   local data = { verb = request.verb, request = request.id, by = request.by, reason = request.data.why, via = "another terminal",
     during = during and label(during.kind, during.name) or nil }
-  local refused = verb(request)
+  local refused
+  refused, data.checked, data.roles = authority(request)
+  refused = refused or verb(request)
   data.why = ("%s by %s%s"):format(request.verb, request.by, words(request))
   if refused then
     data.why = ("%s: %s"):format(data.why, refused)

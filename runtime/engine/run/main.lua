@@ -174,6 +174,32 @@ local function followed(outcome, past)
   end
 end
 
+-- Rule 13: a run goes on with the servers that it began with. Returns what each database parameter is now; raises where the
+-- journal says another one, unless that was accepted. Before the run begins.
+local function identify(history)
+  local now, known = {}, {}
+  for _, event in ipairs(history) do
+    if event.event == "databases.identified" then known = event.data.servers or {} end
+  end
+  for _, entry in ipairs(program.parameters) do
+    if entry.handle then
+      host.enter_step("", "")
+      host.allow "reads"
+      local ok, identity = host.try(host.database.identity, entry.handle)
+      if not ok then host.raise_usage(identity.message, identity.hint) end
+      local before = known[entry.name]
+      if before and before ~= identity and not host.given().accept_changed then
+        host.raise_usage(("parameter --%s: %s is another server than the one that the run began with: it was %s, it is %s"):format(
+          entry.name:gsub("_", "-"), tostring(entry.handle), before, identity), "resume with --accept-changed where that is meant, as after a failover")
+      end
+      if before ~= identity then now[entry.name] = identity end
+    end
+  end
+  if next(now) == nil then return nil end
+  for name, identity in pairs(known) do now[name] = now[name] or identity end
+  return now
+end
+
 local function check_databases()
   for _, entry in ipairs(program.parameters) do
     if entry.handle then
@@ -256,6 +282,7 @@ end
 function M.main(history, mode, way)
   engine.ending.start()
   if mode == "exec" then check_databases() end
+  local servers = mode ~= "notices" and identify(history)
   local past = engine.restore.restore(history)
   if past.rolled_back and mode ~= "resume" then host.raise_usage("the run was rolled back already") end
   if mode == "rollback" and way ~= "" and not rollback.knows_way(way) then host.raise_usage(rollback.unknown_way(way)) end
@@ -266,6 +293,7 @@ function M.main(history, mode, way)
   local voided = engine.agreement.settle(track)
   if mode ~= "rollback" and mode ~= "notices" then people.check_given(track) end
   host.begin()
+  if servers then host.append("databases.identified", "", { servers = servers, why = "the servers that the run goes on with" }) end
   if mode ~= "notices" then engine.agreement.record(voided) end
   -- Its end is journaled, and the process died before the run's record said so.
   if past.ended and mode == "resume" then return past.ended.exit, past.ended.outcome end

@@ -178,6 +178,9 @@ local function pass_on(q, now)
   return q.until_at ~= nil and now >= q.until_at
 end
 
+-- How a decision is answered from elsewhere.
+function M.how_decided() return ("runbook answer %s rollback, hold or go-on"):format(host.run_id()) end
+
 -- Waits for answers to all of `questions`, or until `over()` says that the rest does not matter. Each gets `outcome`: the
 -- answer, or {answer = "expired"}. Returns "detached" where the run may not wait.
 -- A question: subject, label, item, entry, who, opened, floor, ahead, answers, verbs, choices, prompt.
@@ -186,8 +189,11 @@ function M.wait(questions, over)
   for _, q in ipairs(questions) do
     q.level = q.level or 0
     for _, name in ipairs(given.approve) do
-      if name == q.subject and not q.outcome then -- a decision at an item of that name: its first choice, to roll back
-        take(q, { answer = q.choices and q.choices[1][2] or "approve", by = host.user(), via = "--approve", from = host.user_place(), at = math.max(q.opened, host.now()), evidence = nil })
+      if name == q.subject and q.choices then -- a yes says nothing about which of them
+        q.complaint = ("%s: --approve says yes to a gate, and this asks what to do: %s"):format(q.label, M.how_decided())
+        common.journal("answer.refused", q.item, { answer = "approve", by = host.user(), via = "--approve", why = q.complaint })
+      elseif name == q.subject and not q.outcome then
+        take(q, { answer = "approve", by = host.user(), via = "--approve", from = host.user_place(), at = math.max(q.opened, host.now()), evidence = nil })
       end
     end
   end
@@ -300,7 +306,12 @@ function M.check_given(track)
   end
   for _, name in ipairs(given.approve) do
     local known = names[name]
-    if not known and not program.names[name] then
+    local other = not known and program.names[name]
+    if other then
+      host.raise_usage(("--approve: %s is not a gate: --approve says yes to a gate, an item to confirm or a step that a person does"):format(program.label(other.kind, name)),
+        "a decision is answered where it is asked, or with `runbook answer RUN rollback`, `hold` or `go-on`")
+    end
+    if not known then
       host.raise_usage(("--approve: there is no gate '%s'%s"):format(name, host.did_you_mean(name, names)), next(names) and "gates: " .. table.concat(host.sorted_keys(names), ", ") or nil)
     end
     local right = known and host.right(known.who, { by = host.user(), what = "--approve: " .. program.label(known.item.kind, name), initiators = { host.user() } })

@@ -22,6 +22,7 @@ function M.restore(history)
         item.status, item.retry_due, item.sleeps = "failed", true, nil
       elseif kind == "step.started" then
         item.status, item.attempt, item.elapsed, item.failed_for, item.passed_over, item.retry_due = "started", data.attempt, nil, nil, nil, nil
+        item.outside = nil
         item.first_at = item.first_at or event.at
         engine.substep.fresh(item)
         past.undone[event.step], item.undone = nil, nil -- it ran again after its undo (in doubt, partial)
@@ -29,7 +30,9 @@ function M.restore(history)
       elseif kind == "step.captured" then item.saved = data.saved
       elseif kind == "step.finished" then item.status, item.result, item.elapsed = "finished", data.result, data.elapsed_s
       elseif kind == "step.skipped" then item.status = "skipped"
-      elseif kind == "step.in_doubt" then item.replays_next = data.state == "replayed"
+      elseif kind == "step.in_doubt" then
+        item.replays_next, item.outside = data.state == "replayed", data.outside
+        if data.outside then item.parts = "ctx.step" end -- from here on it is seen before it happens
       elseif kind == "step.failed" then item.status, item.failed_for = "failed", (data.error or {}).message or "no reason was recorded"
       elseif kind == "repair.started" then item.repaired = true
       elseif kind == "checkpoint.judged" then item.status, item.result, item.unpassed = data.passed and "finished" or "waiting", data.result, not data.passed

@@ -25,6 +25,7 @@ local function attempt(item, ctx)
   local ok, result = common.limited(common.seconds(item.t.timeout), engine.watch.body, item, ctx)
   item.closed = true
   engine.substep.set_scope(nil)
+  item.stop = item.stop or engine.substep.outside_effect(item)
   if not ok then return false, result end
   if item.stop then return false, { kind = "in_doubt", message = item.stop.why } end -- the step's own pcall took the error
   local stored

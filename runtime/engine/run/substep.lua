@@ -38,6 +38,7 @@ local function uses(fns, words)
 end
 
 function M.parts_of(item)
+  if item.subs and #item.subs.list > 0 then item.parts = "ctx.step" end -- the journal knows more than the source shows
   if item.parts == nil then
     local fns = { item.t.run }
     for _, action in ipairs(item.actions or {}) do fns[#fns + 1] = action.run end
@@ -47,7 +48,28 @@ function M.parts_of(item)
 end
 
 -- Whether `run` may be replayed from its top without asking anybody: everything that it does is a sub-step or a transaction.
-function M.replays(item) return item.kind == "step" and (M.parts_of(item) or item.subs) and true or false end
+function M.replays(item) return item.kind == "step" and not item.outside and (M.parts_of(item) or item.subs) and true or false end
+
+-- The newest effect of the step's own code, outside of sub-steps and transactions: "fs.write (x.lua:3)", or nil.
+local function own_effect(item) return host.effects[label("step", item.name)] end
+function M.keep_effects(item, effect) host.effects[label("step", item.name)] = effect end
+
+-- The source did not show that the step would use sub-steps, and it has changed something beside them: a replay would do it again.
+-- Ends `run`; the step is in doubt as a whole, in a later process too.
+local function refuse_outside(item, effect)
+  item.outside = effect
+  local why = ("%s is in doubt: %s happened outside of its sub-steps, and a replay of run would repeat it: each effect of a step that uses ctx.step belongs into one"):format(
+    label("step", item.name), effect)
+  journal("step.in_doubt", item, { state = "unknown", why = why, outside = effect })
+  return { verdict = "person", item = item, why = why }
+end
+
+-- At the end of an attempt: the same for a branch of `parallel` that had begun before its sibling used ctx.step.
+function M.outside_effect(item)
+  if item.stop or item.parts ~= "ctx.step" or item.replaying then return nil end
+  local effect = own_effect(item)
+  return effect and refuse_outside(item, effect)
+end
 
 local function allow_outside(item, scope)
   host.enter_step(item.name, label(item.kind, item.name))
@@ -232,8 +254,10 @@ function M.with_calls(ctx, item, root)
   return setmetatable(ctx, { __index = function(_, key)
     if key == "step" then
       if not root then host.raise("usage", "ctx.step: works inside the run of a step only") end
-      item.parts = "ctx.step"
       local scope = M.scope()
+      local effect = not item.replaying and not (scope or root).transaction and own_effect(item)
+      if effect then stop(item, item.stop or refuse_outside(item, effect)) end
+      item.parts = "ctx.step"
       if not (scope and scope.sub) then allow_outside(item) end
       return function(name, spec) return perform(item, root, name, spec) end
     elseif key == "transaction" then
@@ -259,7 +283,8 @@ end
 function M.begin(item)
   M.fresh(item)
   local root = { item = item, path = "", count = 0 }
-  item.asked, item.closed, item.stop = {}, nil, nil
+  item.asked, item.closed, item.stop, item.outside = {}, nil, nil, nil
+  M.keep_effects(item, nil)
   M.set_scope(root)
   return M.with_calls(common.context(item, { partial = item.partial }), item, root)
 end

@@ -128,7 +128,9 @@ local function run(item, scope, place, back, connection, fn)
   if #key > 700 then host.raise("argument", "ctx.transaction: the names of the run, step and sub-step are longer than a marker may be (700 characters)") end
   scope.transaction = true
   host.allow "writes"
+  local before = host.effects[label("step", item.name)]
   local ok, result, done = host.try(perform, db, connection, key, fn)
+  engine.substep.keep_effects(item, before) -- what stands in the transaction has a marker
   scope.transaction = nil
   back()
   if not ok then error(result, 0) end

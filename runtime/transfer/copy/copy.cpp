@@ -209,7 +209,8 @@ Map to_map(const CopyResult& result) {
                {"snapshot", result.snapshot},
                {"restarted", result.restarted},
                {"per_table", tables},
-               {"detail", std::to_string(result.tables.size()) + " tables  " +
+               {"detail", std::to_string(result.tables.size()) +
+                              (result.tables.size() == 1 ? " table  " : " tables  ") +
                               text::grouped(result.rows) + " rows  " + text::bytes(result.bytes)},
                {"report", report_list(result.report)},
                {"findings", findings_list(result.findings)}};

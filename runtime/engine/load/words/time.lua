@@ -19,11 +19,26 @@ end
 local function list_of(value) return type(value) == "table" and value or { value } end
 language.list_of = list_of
 
--- A template beside the playbook (or in the folder of `updates.templates`): its text, or nil and the path.
+-- A template beside the playbook (or in the folder of `updates.templates`): its text, or nil and the path. The text is that of
+-- the moment when the file was loaded, and pinned with the run.
 function language.template(name)
   local folder = ((language.header or { t = {} }).t.updates or {}).templates or ""
+  if folder ~= "" and folder:sub(-1) ~= "/" then folder = folder .. "/" end
   local path = folder .. name
-  return host.read_beside(path), path
+  return host.template_text(path), path
+end
+
+-- Reads every template that the run may come to, so that all are pinned.
+function language.read_templates()
+  local updates = language.header and language.header.t.updates
+  if updates and updates.templates then
+    for _, kind in ipairs { "started", "update", "rollback", "rolled_back", "held", "failed", "done" } do language.template(kind .. ".md") end
+  end
+  for _, list in ipairs { language.notices, language.followups } do
+    for _, entry in ipairs(list) do
+      if entry.t.template then language.template(entry.t.template) end
+    end
+  end
 end
 
 local goal_targets = { "below", "above", "is" }
