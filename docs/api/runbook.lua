@@ -124,6 +124,11 @@ function db.parse_version(text) end
 ---@return table {major, minor, patch, text, flavour}
 function db.server_version(connection) end
 
+---What tells a server from every other, whatever name it is reached by.
+---@param connection connection a connection
+---@return string PostgreSQL: the system identifier (host and port where the role may not see it); MySQL: server_uuid; MariaDB: a hash of what stays; SQLite: the file's real path
+function db.identity(connection) end
+
 ---The version of a server, or of a text, for comparing.
 ---@param of connection|string a connection, or "8.0.34"
 ---@return table {major, minor, patch, text, flavour}; compares with == < <=; flavour is PostgreSQL, MySQL, MariaDB or SQLite

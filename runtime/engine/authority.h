@@ -81,9 +81,10 @@ Right right_of(const Asked& asked, const Roster& roster, const Names& initiators
 Right right_to_waive(const Asked& asked, const Roster& roster, const Given& given,
                      const Names& answered, const std::string& what);
 
-/// Whether `by` may order a run from elsewhere (pause, resume, cancel, retry, rollback): who started
-/// it always, else the roles that the playbook asks where nothing else says it, and the roster's
-/// `operator`. Without any of them, or where the roster has none of them, anybody: unchecked.
+/// Whether `by` may order a run from elsewhere (pause, resume, cancel, retry, rollback): who
+/// started it always, else the roles that the playbook asks where nothing else says it, and the
+/// roster's `operator`. Without any of them, or where the roster has none of them, anybody:
+/// unchecked.
 Right right_to_order(const Names& roles, const Roster& roster, const Names& initiators,
                      const std::string& by, const std::string& order);
 

@@ -147,8 +147,8 @@ def test_a_decision_that_asks_nobody_is_said_to_be_uncertain(dry):
     assert {name: item["outcome"] for name, item in seen.items() if name not in ("begin", "end", "dry")} == {
         "make": "would", "guesses": "would", "guesses elsewhere": "would", "sure": "would", "looks": "unknown", "left out": "unknown",
         "equal": "unknown", "given": "unknown", "asserts": "unknown", "sums": "unknown", "list": "unknown"}
-    assert seen["guesses"]["uncertain"] == 'as far as known: line 7 decides by a value that may depend on step "make", which a dry run skips'
-    assert seen["guesses elsewhere"]["uncertain"].startswith("as far as known: line 10 decides by a value")
+    assert seen["guesses"]["uncertain"] == 'as far as known: line 8 decides by a value that may depend on step "make", which a dry run skips'
+    assert seen["guesses elsewhere"]["uncertain"].startswith("as far as known: line 11 decides by a value")
     assert "uncertain" not in seen["sure"] and "uncertain" not in seen["make"]
     assert seen["looks"]["why"] == depends and seen["left out"]["why"] == "whether it runs " + depends
     assert seen["end"]["uncertain"] == 2 and seen["end"]["contradictions"] == 0

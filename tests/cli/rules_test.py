@@ -4,6 +4,7 @@ import re
 import sqlite3
 import time
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import pytest
 
@@ -107,7 +108,8 @@ def test_13_each_server_has_an_identity_that_stays(runbook, playbook, scratch, k
     assert runbook("exec", path.name, "--run-id", "r1", "--target", database.url, "--detach", cwd=path.parent).exit == 3
     (seen,) = [e["servers"]["target"] for e in events(runbook) if e["event"] == "databases.identified"]
     assert len(seen) >= 8 and seen not in database.url
-    assert runbook("resume", "r1", "--approve", "go").exit == 0
+    password = {"RUNBOOK_TARGET_PASSWORD": unquote(urlsplit(database.url).password)}
+    assert runbook("resume", "r1", "--approve", "go", env=password).exit == 0
     assert database.sql("select a from t order by a") == [(1,), (2,)]
 
 
