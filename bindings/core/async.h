@@ -4,7 +4,9 @@
 #pragma once
 
 #include "bindings/core/declare.h"
+#include "bindings/core/dry.h"
 #include "runtime/base/failpoint.h"
+#include "runtime/base/rehearsal.h"
 
 #include <exception>
 
@@ -28,6 +30,8 @@ struct IsJob<Async<T>> : std::true_type {};
 template <class T>
 struct Push<Async<T>> {
     static int push(lua_State* L, Async<T>& async) {
+        if (rehearsal::active())
+            throw unfaked(async.name); // its arguments and `needs` are checked by now
         auto operation = std::make_shared<vm::Operation>();
         auto result = std::make_shared<std::optional<T>>();
         operation->name = async.name;

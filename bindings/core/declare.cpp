@@ -2,6 +2,7 @@
 
 #include "bindings/core/dry.h"
 #include "runtime/base/failpoint.h"
+#include "runtime/base/rehearsal.h"
 #include "runtime/base/text.h"
 #include "runtime/vm/error_table.h"
 
@@ -57,6 +58,12 @@ bool crosses(lua_State* L, const vm::FunctionDoc& doc) {
 
 } // namespace
 
+Error unfaked(const std::string& name) {
+    return {"test.unfaked",
+            fmt::format("{} has no fake in this test, and a test touches nothing real", name),
+            fmt::format("fake(\"{}\", function(…) return … end)", name)};
+}
+
 bool Call::writes_allowed() const {
     return allowance_of(L_).up_to == vm::Effect::writes && !host().dry_run();
 }
@@ -75,6 +82,10 @@ int Function::run(lua_State* L) {
         bool looks = false; // it would only look, but at something unknown
         try {
             check_effect(L, doc_.effect, allowance_of(L), full_name_);
+            if (rehearsal::active() && doc_.effect != vm::Effect::none && !waits) {
+                check_files(L, full_name_);
+                throw unfaked(full_name_);
+            }
             looks = dry && allowance_of(L).up_to == vm::Effect::reads;
             if (dry && dry_unknown(L) && (doc_.effect != vm::Effect::none || waits))
                 throw Error("dry", full_name_);
@@ -129,6 +140,8 @@ void Function::check_count(lua_State* L, std::size_t most) const {
 }
 
 int Function::park(lua_State* L, const vm::OperationPtr& operation) const {
+    if (rehearsal::active() && doc_.effect != vm::Effect::none)
+        throw unfaked(full_name_); // its arguments and `needs` are checked by now
     if (crosses(L, doc_))
         operation->work = [work = std::move(operation->work)](Cancel& cancel) {
             work(cancel);

@@ -106,8 +106,8 @@ bool is_unknown(lua_State* L, int index, int depth) {
     return false;
 }
 
-/// A file that `needs` does not allow is refused in a dry run too; commands and requests are
-/// checked before they are said.
+} // namespace
+
 void check_files(lua_State* L, const std::string& function) {
     if (!function.starts_with("fs."))
         return;
@@ -116,8 +116,6 @@ void check_files(lua_State* L, const std::string& function) {
         if (lua_type(L, i) == LUA_TSTRING)
             vm::State::host_of(L).permissions().check_file(lua_tostring(L, i));
 }
-
-} // namespace
 
 bool dry_unknown(lua_State* L) {
     for (int i = lua_gettop(L); i >= 1; --i)

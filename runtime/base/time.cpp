@@ -1,5 +1,8 @@
-// Wall clock and ISO 8601 (contract in time.h). Any thread, no state, no locale, no TZ.
+// Wall clock and ISO 8601 (contract in time.h). Any thread, no locale, no TZ; no state but the
+// clock of a test.
 #include "runtime/base/time.h"
+
+#include "runtime/base/rehearsal.h"
 
 #include <chrono>
 #include <cstdlib>
@@ -146,12 +149,16 @@ bool scan_zone(Scanner& scan, std::optional<std::int32_t>& offset) {
 } // namespace
 
 std::int64_t now_micros() {
+    if (const std::int64_t stopped = rehearsal::stopped_at.load(std::memory_order_relaxed))
+        return stopped;
     return std::chrono::duration_cast<std::chrono::microseconds>(
                std::chrono::system_clock::now().time_since_epoch())
         .count();
 }
 
 double monotonic() {
+    if (const std::int64_t stopped = rehearsal::stopped_at.load(std::memory_order_relaxed))
+        return static_cast<double>(stopped % (1000 * day)) / second;
     return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch())
         .count();
 }

@@ -19,6 +19,8 @@ constexpr Option approve{"approve", "GATE", "approve a gate beforehand, as the i
                          Complete::nothing, true};
 constexpr Option detach{"detach", "", "leave at a gate with exit 3 instead of waiting"};
 
+constexpr Option backtrace{"backtrace", "",
+                           "show the whole Lua stack of an error, not only the playbook's lines"};
 constexpr Option allow_shell{"allow-shell", "PATTERN",
                              "commands allowed beyond the playbook's needs", Complete::nothing,
                              true};
@@ -89,6 +91,7 @@ const std::vector<Command>& table() {
           allow_redis,
           output,
           report,
+          backtrace,
           journal},
          "runbook exec quickstart.lua\n"
          "runbook exec shop.lua --source sqlite:shop.db --target sqlite:copy.db\n"
@@ -119,6 +122,7 @@ const std::vector<Command>& table() {
           allow_redis,
           output,
           report,
+          backtrace,
           journal},
          "runbook resume 20261120-2200-7f3a\n"
          "runbook resume last",
@@ -135,6 +139,7 @@ const std::vector<Command>& table() {
           {"why", "TEXT", "reason, for the report (a run that is live)"},
           output,
           report,
+          backtrace,
           journal},
          "runbook rollback 20261120-2200-7f3a\n"
          "runbook rollback last --way restore",
@@ -184,6 +189,7 @@ const std::vector<Command>& table() {
           detach,
           output,
           report,
+          backtrace,
           journal},
          "runbook retry 20261120-2200-7f3a \"copy\"",
          "STEP is a step or checkpoint that failed, did not pass or is in doubt; its attempts "
@@ -357,6 +363,26 @@ const std::vector<Command>& table() {
          false,
          false,
          run_check},
+        {"test",
+         "test playbooks: their decisions, with fakes and in virtual time",
+         {{"PATH", Complete::file, true, true}},
+         {{"filter", "TEXT", "only tests with this text in their name"},
+          listing,
+          {"junit", "FILE", "write the results as JUnit's XML", Complete::file},
+          backtrace},
+         "runbook test playbooks/\n"
+         "runbook test shop_test.lua --filter \"rolls back\"",
+         "PATH is a test file or a folder, of which every *_test.lua is run. The real engine runs "
+         "the playbook; "
+         "what would leave the process is answered by the test's fakes, and nothing else is "
+         "touched. How to write "
+         "one: docs/testing.md.",
+         "0  all passed\n"
+         "1  a test failed\n"
+         "2  usage, or a test file that does not load",
+         false,
+         false,
+         run_test},
         {"repl",
          "a prompt for SQL and Lua",
          {{"FILE", Complete::file, false}},

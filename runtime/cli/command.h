@@ -75,6 +75,7 @@ int run_report(const Context&, const Arguments&);
 int run_due(const Context&, const Arguments&);
 int run_plan(const Context&, const Arguments&);
 int run_check(const Context&, const Arguments&);
+int run_test(const Context&, const Arguments&);
 int run_approve(const Context&, const Arguments&);
 int run_reject(const Context&, const Arguments&);
 int run_confirm(const Context&, const Arguments&);

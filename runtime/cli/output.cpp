@@ -7,6 +7,7 @@
 #include "runtime/engine/identity.h"
 #include "runtime/journal/journal.h"
 #include "runtime/view/report/report.h"
+#include "runtime/vm/backtrace.h"
 
 #include <fmt/format.h>
 
@@ -45,6 +46,7 @@ Shown::Shown(const Arguments& arguments) : report_(arguments.text("report")) {
     output_ = view::file_output(stdout);
     view::Settings settings = view::settings_for(stdout);
     settings.report = report_;
+    settings.backtrace = vm::whole_stack = arguments.has("backtrace");
     const bool terminal = ::isatty(STDOUT_FILENO) != 0;
     view_ = view::make_view(arguments.text("output", terminal ? "tty" : "plain"), *output_,
                             std::move(settings));

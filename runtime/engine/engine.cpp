@@ -6,11 +6,14 @@
 #include "runtime/base/text.h"
 #include "runtime/base/time.h"
 #include "runtime/base/worker.h"
+#include "runtime/engine/beginning.h"
 #include "runtime/engine/library.h"
 #include "runtime/engine/lists.h"
 #include "runtime/engine/needs.h"
 #include "runtime/engine/pin.h"
 #include "runtime/engine/plan_text.h"
+#include "runtime/engine/program.h"
+#include "runtime/engine/rehearsal.h"
 #include "runtime/engine/session.h"
 #include "runtime/view/view.h"
 #include "runtime/vm/error_table.h"
@@ -25,72 +28,6 @@
 namespace runbook::engine {
 
 namespace {
-
-Value describe(Session& session) {
-    lua_State* L = session.state->L();
-    lua_getfield(L, LUA_REGISTRYINDEX, "runbook.program");
-    lua_getfield(L, -1, "describe");
-    if (lua_pcall(L, 0, 1, 0) != 0)
-        throw vm::to_error(L, -1);
-    Value value = vm::to_value(L, -1);
-    lua_pop(L, 2);
-    return value;
-}
-
-/// Throws the first finding that is an error.
-void refuse_findings(const std::vector<Finding>& findings) {
-    std::string text;
-    for (const Finding& finding : findings)
-        if (finding.error)
-            text += (text.empty() ? "" : "\n") +
-                    fmt::format("{}:{}: {}", finding.file, finding.line, finding.message);
-    if (!text.empty())
-        throw Error("load", text);
-}
-
-std::vector<Finding> findings_from(const Value& value) {
-    std::vector<Finding> result;
-    const List* list = value.get<List>();
-    for (const Value& item : list ? *list : List{})
-        if (const Map* map = item.get<Map>())
-            result.push_back({map->text("file"), static_cast<int>(map->integer("line")),
-                              map->text("message"), map->boolean("error", true)});
-    return result;
-}
-
-std::vector<Finding> program_findings(Session& session) {
-    lua_State* L = session.state->L();
-    lua_getfield(L, LUA_REGISTRYINDEX, "runbook.program");
-    lua_getfield(L, -1, "findings");
-    if (lua_pcall(L, 0, 1, 0) != 0)
-        throw vm::to_error(L, -1);
-    auto result = findings_from(vm::to_value(L, -1));
-    lua_pop(L, 2);
-    return result;
-}
-
-std::vector<Finding> undefined_names(Session& session) {
-    lua_State* L = session.state->L();
-    lua_getfield(L, LUA_REGISTRYINDEX, "runbook.program");
-    lua_getfield(L, -1, "undefined_names");
-    lua_getfield(L, LUA_REGISTRYINDEX, "runbook.chunk");
-    session.state->push_sandbox();
-    lua_pushlstring(L, session.options.file.data(), session.options.file.size());
-    if (lua_pcall(L, 3, 1, 0) != 0)
-        throw vm::to_error(L, -1);
-    auto result = findings_from(vm::to_value(L, -1));
-    lua_pop(L, 2);
-    return result;
-}
-
-/// Puts the files of a run together; leaves main.lua's table in the registry.
-void link_run(Session& session) {
-    lua_State* L = session.state->L();
-    lua_getfield(L, LUA_REGISTRYINDEX, "runbook.host");
-    lua_getfield(L, LUA_REGISTRYINDEX, "runbook.program");
-    session.state->load_host_file("runtime/engine/run/init.lua", 2);
-    lua_setfield(L, LUA_REGISTRYINDEX, "runbook.mainloop");
-}
 
 /// The state of the run as the exit code tells it.
 void settle(Session& session, int exit, const std::string& outcome) {
@@ -118,54 +55,24 @@ struct Engine::Impl {
         session.journal_is_file = !journal::Journal::is_remote(session.journal_location);
     }
 
-    /// Appends from the loop thread, outside the Lua task (first and last events).
-    static void append(Session& session, const std::string& event, const Map& data) {
-        session.sink.on_event(session.journal->append(session.run, session.fence, event, "", data));
-    }
-
-    /// Called by begin(): from here on the run exists.
-    void start(Session& session, const Map& plan) const {
-        session.run = session.options.run_id.empty() ? new_run_id() : session.options.run_id;
-        journal::RunRecord record;
-        record.run = session.run;
-        record.playbook = plan.text("name");
-        record.file = std::filesystem::absolute(session.options.file).string();
-        record.started = record.updated = time::now_micros();
-        record.pinned = pin(session, plan);
-        if (!session.options.ahead) // it would keep every other run away for days
-            record.locks = locks_of(plan);
-        record.initiator = current_user();
-        session.journal->create(record);
-        session.hold_lease();
-        Map parameters;
-        for (const Value& item : list_at(plan, "parameters"))
-            parameters.set(item.get<Map>()->text("name"), item.get<Map>()->text("value"));
-        append(session, "run.started",
-               Map{{"playbook", plan.text("name")},
-                   {"summary", plan.text("summary")},
-                   {"file", session.options.file},
-                   {"params", parameters},
-                   {"env", session.options.environment},
-                   {"initiator", session.initiator},
-                   {"host", host_name()},
-                   {"version", RUNBOOK_VERSION},
-                   {"journal", session.journal_location},
-                   {"sha256", digest::sha256_hex(session.source)}});
-        if (const Occurrence& one = session.options.schedule; !one.schedule.empty())
-            append(session, "schedule.started",
-                   Map{{"schedule", one.schedule},
-                       {"due", time::iso_millis(one.due)},
-                       {"late_s", (record.started - one.due) / 1'000'000},
-                       {"why", fmt::format("its schedule: {}", one.text)}});
-        append(session, "plan", shown_plan(session, plan));
-        append_widened(session, session.options.allow);
-    }
-
-    /// What the operator allowed beyond `needs`.
-    static void append_widened(Session& session, const std::vector<Grant>& grants) {
-        if (!grants.empty())
-            append(session, "needs.widened",
-                   Map{{"by", current_user()}, {"allow", to_list(grants)}});
+    /// Runs the task to its end; Ctrl-C is its own, and the view is drawn ten times a second.
+    void drive(Session& session, const vm::TaskPtr& task) const {
+        session.scheduler().on_interrupt([&session, task](int) {
+            if (session.interrupted)
+                ::_exit(session.begun
+                            ? 4
+                            : 2); // asked twice: leave; the journal knows what was going on
+            session.interrupted = true;
+            session.scheduler().cancel(task, Error("cancelled", "interrupted"));
+        });
+        std::shared_ptr<void> ticking;
+        std::function<void()> tick = [&] {
+            sink.tick();
+            ticking = session.scheduler().after(0.1, tick);
+        };
+        ticking = session.scheduler().after(0.1, tick);
+        session.scheduler().run(task);
+        ticking.reset();
     }
 
     int run(Session& session, const std::vector<journal::Event>& history,
@@ -192,22 +99,10 @@ struct Engine::Impl {
         lua_pushlstring(L, way.data(), way.size());
         vm::TaskPtr task = session.scheduler().spawn(L, 4, "run");
         session.main_task = task;
-        session.scheduler().on_interrupt([&session, task](int) {
-            if (session.interrupted)
-                ::_exit(session.begun
-                            ? 4
-                            : 2); // asked twice: leave; the journal knows what was going on
-            session.interrupted = true;
-            session.scheduler().cancel(task, Error("cancelled", "interrupted"));
-        });
-        std::shared_ptr<void> ticking;
-        std::function<void()> tick = [&] {
-            sink.tick();
-            ticking = session.scheduler().after(0.1, tick);
-        };
-        ticking = session.scheduler().after(0.1, tick);
-        session.scheduler().run(task);
-        ticking.reset();
+        if (session.options.rehearsal)
+            session.options.rehearsal->drive(task);
+        else
+            drive(session, task);
         const int base = lua_gettop(task->L) - task->results + 1;
         if (task->failed || lua_toboolean(task->L, base) == 0) {
             const Error error = vm::to_error(task->L, -1);
@@ -243,7 +138,7 @@ int Engine::exec(const Options& options) {
     const Map plan =
         *describe(session).get<Map>(); // now: no second Lua call from inside the run's task
     session.plan_sha256 = plan_hash(session, plan);
-    session.on_begin = [&] { impl_->start(session, plan); };
+    session.on_begin = [&] { start(session, plan); };
     return impl_->run(session, {}, "");
 }
 
@@ -424,7 +319,7 @@ int Engine::continue_run(const std::string& run, const std::string& mode, const 
     } catch (const Error& error) {
         refuse_to_continue(session, *record, error);
     }
-    const auto history = session.journal->events(run);
+    const auto history = history_of(session, plan);
     std::string agreed;
     for (const journal::Event& event : history) {
         if (event.event == "plan" || event.event == "plan.changed")
@@ -446,19 +341,19 @@ int Engine::continue_run(const std::string& run, const std::string& mode, const 
         impl_->sink.on_history(event);
     session.on_begin = [&] {
         List roles(right.answer.roles.begin(), right.answer.roles.end());
-        Impl::append(session, "run.resumed",
-                     Map{{"by", current_user()},
-                         {"host", host_name()},
-                         {"order", mode},
-                         {"checked", right.answer.checked},
-                         {"roles", roles}});
-        Impl::append_widened(session, options.allow);
+        append(session, "run.resumed",
+               Map{{"by", current_user()},
+                   {"host", host_name()},
+                   {"order", mode},
+                   {"checked", right.answer.checked},
+                   {"roles", roles}});
+        append_widened(session, options.allow);
         if (agreed.empty() || agreed == session.plan_sha256)
             return;
         Map changed = shown_plan(session, plan);
         changed.set("by", current_user());
         changed.set("before", agreed);
-        Impl::append(session, "plan.changed", changed);
+        append(session, "plan.changed", changed);
     };
     try {
         return impl_->run(session, history, way);
@@ -487,7 +382,7 @@ int Engine::follow_up(const FollowUp& followup, const Options& options) {
     Map plan = *describe(session).get<Map>();
     plan.set("name", fmt::format("{}: {}", plan.text("name"), followup.name));
     session.plan_sha256 = plan_hash(session, plan);
-    session.on_begin = [&] { impl_->start(session, plan); };
+    session.on_begin = [&] { start(session, plan); };
     return impl_->run(session, {}, "");
 }
 

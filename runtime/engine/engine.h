@@ -42,6 +42,8 @@ struct Occurrence {
     std::int64_t due = 0;       ///< micros
 };
 
+struct Rehearsal;
+
 struct Options {
     std::string file;                                            ///< the playbook
     std::vector<std::pair<std::string, std::string>> parameters; ///< --NAME VALUE, as given
@@ -51,13 +53,14 @@ struct Options {
     std::vector<std::string> approve; ///< gates approved beforehand, as the initiator
     std::string journal;              ///< location; empty: the default
     bool dry_run = false;
-    double extend_s = 0;         ///< resume: so much more time for the question it waits at
-    bool ahead = false;          ///< exec: create the run and leave it until T
-    bool detach = false;         ///< leave at a gate with exit 3 instead of waiting
-    bool interactive = false;    ///< standard input is a terminal on which people can be asked
-    FollowUp followup;           ///< with a parent: only this follow-up is run, see follow_up()
-    Occurrence schedule;         ///< with a schedule: it is an occurrence of that
-    bool accept_changed = false; ///< resume: go on although the source changed
+    double extend_s = 0;            ///< resume: so much more time for the question it waits at
+    bool ahead = false;             ///< exec: create the run and leave it until T
+    bool detach = false;            ///< leave at a gate with exit 3 instead of waiting
+    bool interactive = false;       ///< standard input is a terminal on which people can be asked
+    FollowUp followup;              ///< with a parent: only this follow-up is run, see follow_up()
+    Occurrence schedule;            ///< with a schedule: it is an occurrence of that
+    bool accept_changed = false;    ///< resume: go on although the source changed
+    Rehearsal* rehearsal = nullptr; ///< the test that runs it, see rehearsal.h
     /// Beyond `needs`, for this run and its resumes: kind ("shell", "http"…) and entry.
     std::vector<std::pair<std::string, std::string>> allow;
 };

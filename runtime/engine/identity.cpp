@@ -7,7 +7,17 @@
 
 namespace runbook::engine {
 
+namespace {
+std::string pretended; // loop thread of a test
+} // namespace
+
+void pretend_user(std::string name) {
+    pretended = std::move(name);
+}
+
 std::string current_user() {
+    if (!pretended.empty())
+        return pretended;
     if (const passwd* entry = ::getpwuid(::getuid()))
         return entry->pw_name;
     return std::to_string(::getuid());

@@ -26,9 +26,9 @@ int guarded(lua_State* L, Fn fn) {
 }
 
 /// Parks on work in the journal's thread; steadfast, because a cancelled run must still be able to
-/// say so.
+/// say so. `quiet`: it only looks whether there is something new.
 int park_on_journal(lua_State* L, std::function<void(Cancel&)> work,
-                    std::function<int(lua_State*)> push);
+                    std::function<int(lua_State*)> push, bool quiet = false);
 
 /// Pushes events as the engine's Lua files read them: a list of {event, step, at, data}.
 void push_history(lua_State* L, const std::vector<journal::Event>& events);

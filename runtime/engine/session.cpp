@@ -5,6 +5,7 @@
 #include "runtime/base/worker.h"
 #include "runtime/config/config.h"
 #include "runtime/engine/needs.h"
+#include "runtime/engine/rehearsal.h"
 #include "runtime/view/view.h"
 #include "runtime/vm/embedded.h"
 #include "runtime/vm/error_table.h"
@@ -168,12 +169,18 @@ void EngineHost::emit(std::string_view event, Map data) {
 
 Session::Session(RegisterBindings register_bindings, view::EventSink& view_sink, Options given)
     : options(std::move(given)), sink(view_sink) {
-    auto engine_host = std::make_unique<EngineHost>();
-    engine_host->session = this;
-    engine_host->dry = options.dry_run;
-    state = std::make_unique<vm::State>(std::move(engine_host));
-    if (register_bindings)
-        register_bindings(*state, registry);
+    if (options.rehearsal) {
+        state = options.rehearsal->state;
+        host().session = this;
+        host().allowed = {};
+    } else {
+        auto engine_host = std::make_unique<EngineHost>();
+        engine_host->session = this;
+        engine_host->dry = options.dry_run;
+        state = std::make_shared<vm::State>(std::move(engine_host));
+        if (register_bindings)
+            register_bindings(*state, registry);
+    }
     install_require(*this);
 }
 
@@ -273,6 +280,8 @@ void Session::load(bool complete_parameters) {
     lua_pushlstring(L, options.file.data(), options.file.size());
     lua_setfield(L, -2, "file");
     const int host_index = lua_gettop(L);
+    if (options.rehearsal)
+        options.rehearsal->prepare(*this, host_index);
     lua_pushvalue(L, host_index);
     state->load_host_file("runtime/engine/load/init.lua", 1);
     const int program_index = lua_gettop(L);

@@ -66,7 +66,7 @@ struct Session {
 
     Options options;
     view::EventSink& sink;
-    std::unique_ptr<vm::State> state;
+    std::shared_ptr<vm::State> state; ///< a test shares it among its runs
     vm::Registry registry;
     bool loading = true, complete = true;
     std::string source, folder;

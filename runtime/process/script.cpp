@@ -27,7 +27,7 @@ std::string word_of(const std::string& name, const Value& value) {
         return *flag ? "true" : "false";
     throw Error("usage", fmt::format("script: {{{}}}: text, number, boolean or a list of them "
                                      "expected, got {}",
-                                     name, value.type_name()));
+                                     name, value.get<Map>() ? "table" : value.type_name()));
 }
 
 std::string words_of(const std::string& name, const Value& value) {

@@ -33,7 +33,7 @@ class Messages : public ProgressSink {
         const std::size_t at = stream == "stderr" ? text.find(mark_) : std::string_view::npos;
         if (at != std::string_view::npos)
             messages_.emplace_back(text.substr(at + mark_.size()));
-        if (sink_ && (at == std::string_view::npos || at > 0))
+        if (sink_ && at != 0)
             sink_->line(stream, text.substr(0, at));
     }
 

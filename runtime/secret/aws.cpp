@@ -72,7 +72,7 @@ std::string read_aws_whole(const Reference& reference, Cancel& cancel) {
     if (!map)
         throw Error("secret.invalid",
                     fmt::format("{}: the answer of `aws` is no JSON object", reference.whole()));
-    if (const std::string text = map->text("SecretString"); !text.empty())
+    if (std::string text = map->text("SecretString"); !text.empty())
         return text;
     if (const std::string bytes = map->text("SecretBinary"); !bytes.empty())
         return digest::unbase64(bytes);

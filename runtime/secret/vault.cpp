@@ -360,7 +360,6 @@ bool Client::renew(Lease& lease) {
 
 void Client::revoke_all(std::map<std::string, Lease> leases, SecretPtr login) {
     Cancel cancel;
-    SecretPtr asking = login;
     const auto complain = [](const std::string& what, const std::string& why, const Lease& lease) {
         const auto left = std::chrono::duration_cast<seconds>(lease.ends - Clock::now());
         fmt::print(stderr, "warning: vault: {} was not revoked: {}; it ends by itself in {}\n",
@@ -374,7 +373,7 @@ void Client::revoke_all(std::map<std::string, Lease> leases, SecretPtr login) {
             if (Clock::now() > give_up)
                 throw Error("secret.unavailable", "Vault answers too slowly");
             const Answer answer = ask("PUT", "sys/leases/revoke", Map{{"lease_id", lease.id}},
-                                      asking ? asking : token(cancel), cancel, true);
+                                      login ? login : token(cancel), cancel, true);
             if (answer.status >= 300)
                 refuse("sys/leases/revoke", answer);
         } catch (const Error& error) {

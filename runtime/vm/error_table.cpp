@@ -1,6 +1,7 @@
 #include "runtime/vm/error_table.h"
 
 #include "runtime/base/redact.h"
+#include "runtime/vm/backtrace.h"
 
 #include <fmt/format.h>
 
@@ -122,11 +123,13 @@ std::string playbook_traceback(lua_State* L) {
     lua_Debug frame;
     for (int level = 0; lua_getstack(L, level, &frame); ++level) {
         lua_getinfo(L, "Sln", &frame);
-        if (frame.source[0] != '@' || frame.currentline <= 0)
+        const bool own = frame.source[0] == '@' && frame.currentline > 0;
+        if (!own && !whole_stack)
             continue;
         if (!text.empty())
             text += '\n';
-        text += fmt::format("{}:{}", frame.source + 1, frame.currentline);
+        text += frame.currentline > 0 ? fmt::format("{}:{}", frame.source + 1, frame.currentline)
+                                      : std::string("[C]");
         if (frame.name)
             text += fmt::format(": in '{}'", frame.name);
     }

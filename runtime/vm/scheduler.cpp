@@ -2,6 +2,7 @@
 
 #include "runtime/base/worker.h"
 #include "runtime/vm/error_table.h"
+#include "runtime/vm/virtual_time.h"
 #include "runtime/vm/watchdog.h"
 
 #include <fmt/format.h>
@@ -88,6 +89,17 @@ struct Scheduler::Loop {
     std::unique_ptr<Worker> cancels = std::make_unique<Worker>();
     Watchdog watchdog;
     std::vector<OperationPtr> operations; ///< started, not completed
+    std::unique_ptr<VirtualTime> virtual_time;
+
+    bool idle() {
+        std::lock_guard lock(mutex);
+        return queue.empty() && std::none_of(operations.begin(), operations.end(),
+                                             [](const auto& one) { return one->work != nullptr; });
+    }
+    void changed() const {
+        if (virtual_time)
+            virtual_time->changed();
+    }
 };
 
 Scheduler::Scheduler(lua_State* main) : main_(main), loop_(std::make_unique<Loop>(main)) {
@@ -145,12 +157,50 @@ TaskPtr Scheduler::spawn(lua_State* from, int nargs, std::string name) {
         task->cancelled = current_->cancelled;
     }
     tasks_.push_back(task);
+    loop_->changed();
     post([this, task] { resume(task, nullptr); });
     return task;
 }
 
 void Scheduler::run(const TaskPtr& task) {
-    while (!task->ended)
+    run_until([&task] { return task->ended; });
+}
+
+bool Scheduler::run_until(const std::function<bool()>& over) {
+    while (!over()) {
+        if (!loop_->virtual_time) {
+            uv_run(&loop_->uv, UV_RUN_ONCE);
+            continue;
+        }
+        loop_->drain();
+        if (over())
+            break;
+        if (!loop_->idle())
+            uv_run(&loop_->uv, UV_RUN_ONCE); // native work is going on, or what it posted waits
+        else if (!loop_->virtual_time->step())
+            return false;
+    }
+    return true;
+}
+
+void Scheduler::use_virtual_time() {
+    loop_->virtual_time = std::make_unique<VirtualTime>();
+}
+
+void Scheduler::abandon(const TaskPtr& kept) {
+    for (const TaskPtr& task : tasks_) {
+        if (task == kept)
+            continue;
+        task->ended = true; // whoever completes its operation finds nobody to resume
+        task->deadlines.clear();
+        luaL_unref(main_, LUA_REGISTRYINDEX, task->anchor);
+        task->anchor = LUA_NOREF;
+        for (const OperationPtr& operation : std::vector<OperationPtr>(loop_->operations))
+            if (operation->task.lock() == task && !operation->work)
+                std::erase(loop_->operations, operation);
+    }
+    std::erase_if(tasks_, [&kept](const TaskPtr& task) { return task != kept; });
+    while (!loop_->idle()) // native work that has begun is waited for
         uv_run(&loop_->uv, UV_RUN_ONCE);
 }
 
@@ -217,6 +267,8 @@ void Scheduler::complete(const OperationPtr& operation) {
         return;
     operation->completed = true;
     std::erase(loop_->operations, operation);
+    if (!operation->quiet)
+        loop_->changed();
     if (TaskPtr task = operation->task.lock(); task && task->waiting == operation) {
         task->waiting.reset();
         resume(task, operation);
@@ -267,11 +319,20 @@ void Scheduler::cancel(const TaskPtr& task, const Error& error, Cancel::Reason r
     if (task->ended || task->cancelled)
         return;
     task->cancelled = error;
+    loop_->changed();
     if (task->waiting)
         request(task->waiting, reason);
 }
 
+std::shared_ptr<void> Scheduler::poll(double seconds, double left, std::function<void()> fn) {
+    if (loop_->virtual_time)
+        return loop_->virtual_time->poll(left, std::move(fn));
+    return after(left >= 0 ? std::min(seconds, left) : seconds, std::move(fn));
+}
+
 std::shared_ptr<void> Scheduler::after(double seconds, std::function<void()> fn) {
+    if (loop_->virtual_time)
+        return loop_->virtual_time->after(seconds, std::move(fn));
     auto* timer = new Timer;
     timer->handle.data = timer;
     timer->fn = std::move(fn);

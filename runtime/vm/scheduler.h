@@ -38,6 +38,7 @@ struct Operation {
     std::optional<Error> error;
     bool completed = false;
     bool steadfast = false; ///< neither cancelled nor refused: the journal's own writes
+    bool quiet = false;     ///< only looks whether something has happened; see virtual_time.h
     std::weak_ptr<Task> task;
 };
 using OperationPtr = std::shared_ptr<Operation>;
@@ -81,6 +82,8 @@ class Scheduler {
     /// Runs the loop until `task` has ended; its results or its error value are then on its own
     /// stack.
     void run(const TaskPtr& task);
+    /// Runs the loop until `over()`. False where nothing can happen any more (virtual time only).
+    bool run_until(const std::function<bool()>& over);
     /// The task whose Lua code runs now, or null.
     Task* current() const { return current_.get(); }
 
@@ -99,6 +102,16 @@ class Scheduler {
 
     /// Runs `fn` once after `seconds`, unless the handle is dropped first.
     std::shared_ptr<void> after(double seconds, std::function<void()> fn);
+    /// As `after`, for whoever looks again and again whether something has happened: at the latest
+    /// after `left` seconds (negative: no end). In virtual time it fires after every change
+    /// instead.
+    std::shared_ptr<void> poll(double seconds, double left, std::function<void()> fn);
+    /// From here on timers are met by jumping to them, once nothing else is left to do; the clock
+    /// is rehearsal::stopped_at.
+    void use_virtual_time();
+    /// Drops every task but `kept`, where it stands: nothing of it runs again, not even its
+    /// cleanup. For a test that ends a run as a crash would. Not from inside a task.
+    void abandon(const TaskPtr& kept);
     /// Deadlines nest; `push` returns an id, `pop` says whether it had expired. Of the current
     /// task.
     std::int64_t push_deadline(double seconds);

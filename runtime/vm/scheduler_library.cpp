@@ -112,21 +112,26 @@ int start_join(lua_State* L) {
     return status >= 0 ? lua_yield(L, 1) : lua_error(L);
 }
 
-int start_sleep(lua_State* L) {
+/// sleep(seconds), and poll(seconds, left): for whoever looks again and again whether something has
+/// happened; `left` seconds at most, nil for no end.
+int start_wait(lua_State* L, bool polls) {
     int status = 0;
     const double seconds = luaL_checknumber(L, 1);
+    const double left = luaL_optnumber(L, 2, -1);
     {
         auto operation = std::make_shared<Operation>();
         operation->name = "sleep";
+        operation->quiet = polls;
         Scheduler* scheduler = &Scheduler::of(L);
         std::weak_ptr<Operation> weak = operation;
         status = park_or_raise(L, operation);
         if (status >= 0) {
+            const auto wake = [scheduler, weak] {
+                if (OperationPtr self = weak.lock())
+                    scheduler->complete(self);
+            };
             auto timer = std::make_shared<std::shared_ptr<void>>(
-                scheduler->after(seconds, [scheduler, weak] {
-                    if (OperationPtr self = weak.lock())
-                        scheduler->complete(self);
-                }));
+                polls ? scheduler->poll(seconds, left, wake) : scheduler->after(seconds, wake));
             operation->push = [timer](lua_State*) { return 0; };
             operation->on_cancel = [scheduler, weak, timer](Cancel::Reason reason) {
                 timer->reset();
@@ -141,6 +146,13 @@ int start_sleep(lua_State* L) {
         }
     }
     return status >= 0 ? lua_yield(L, 1) : lua_error(L);
+}
+
+int start_sleep(lua_State* L) {
+    return start_wait(L, false);
+}
+int start_poll(lua_State* L) {
+    return start_wait(L, true);
 }
 
 int cancel_task(lua_State* L) {
@@ -267,6 +279,8 @@ void push_scheduler_library(lua_State* L) {
     lua_setfield(L, -2, "join");
     push_waiting_function(L, start_sleep, 0);
     lua_setfield(L, -2, "sleep");
+    push_waiting_function(L, start_poll, 0);
+    lua_setfield(L, -2, "poll");
     push_park_token(L);
     lua_setfield(L, -2, "park_token");
 }

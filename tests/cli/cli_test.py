@@ -84,7 +84,8 @@ def test_nothing_shows_the_help_and_fails(runbook):
     (["verify", "a", "b", "--mode"], "--mode needs a value: full|counts|sample", "runbook verify --help shows examples and options"),
     (["exec"], "exec: FILE is missing",
      "usage: runbook exec FILE [--NAME VALUE]... [--env NAME] [--dry-run] [--run-id ID] [--start DATE] [--ahead] [--approve GATE]... [--detach] "
-     "[--output tty|plain|json] [--report FILE] [--journal PLACE]"),
+     "[--allow-shell PATTERN]... [--allow-ssh HOST]... [--allow-http HOST]... [--allow-files PATH]... [--allow-net HOST]... "
+     "[--allow-redis HOST]... [--output tty|plain|json] [--report FILE] [--backtrace] [--journal PLACE]"),
     (["show"], "show: RUN is missing", "usage: runbook show RUN [--audit] [--output plain|json] [--journal PLACE]"),
     (["show", "a", "b"], "show: unexpected argument 'b'", "usage: runbook show RUN [--audit] [--output plain|json] [--journal PLACE]"),
     (["version", "x"], "version: unexpected argument 'x'", "usage: runbook version"),
@@ -379,7 +380,7 @@ def test_doc_and_types(runbook, tmp_path):
     assert runbook("doc", "step").out.startswith("step(")
     assert "db" in runbook("doc").out
     result = runbook("types", tmp_path / "types")
-    assert (result.exit, result.out) == (0, f"{tmp_path}/types/runbook.lua\n")
+    assert (result.exit, result.out) == (0, f"{tmp_path}/types/runbook.lua\n{tmp_path}/types/runbook_test.lua\n")
     assert (tmp_path / "types" / "runbook.lua").read_text().startswith("---@meta")
 
 

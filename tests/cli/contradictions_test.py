@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-PLAYBOOKS = sorted((Path(__file__).resolve().parents[2] / "playbooks").glob("*.lua"))
+PLAYBOOKS = sorted(file for file in (Path(__file__).resolve().parents[2] / "playbooks").glob("*.lua") if not file.stem.endswith("_test"))
 
 
 def body(text, header=""):

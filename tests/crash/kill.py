@@ -37,6 +37,10 @@ RESUMES = 8                # processes after which a run must have ended
 # step is in doubt by its own event, or the repair was begun and not finished.
 MAY_STOP = {"blind"}        # exit 4: nobody can say whether the step is done
 MAY_GO_BACK = {"repair"}    # exit 1: a repair that was interrupted is not begun again
+# What their undos leave behind must come in the order of a run that nobody kills.
+ORDERED = {"order"}
+# Cases of theirs take their time: the short form takes one of so many.
+SLOW = {"sleep": 3, "watched": 2}
 
 
 class Case:
@@ -54,18 +58,36 @@ class Case:
             db.execute("create table effects (id integer primary key autoincrement, name text not null)")
         db.close()
         self.deaths, self.exits, self.said = [], [], []
+        self.last = None  # exit code of the process before
+
+    def command(self):
+        """What the next process is: the run, its continuation, or its follow-up. A held run is approved first."""
+        place = ["--journal", self.server.url if self.server else str(self.journal)]
+        if self.shape == "followed" and (self.record() or [""])[0] == "finished":
+            child = self.record(f"{self.name}.later")
+            return ["due" if child is None else "resume", *([] if child is None else [f"{self.name}.later"]), *place]
+        if self.shape == "detached" and self.last == 3:
+            asked = [step for event, step, _ in self.events() if event == "gate.opened"][-1]
+            subprocess.run([str(BINARY), "approve", self.name, asked, *place], capture_output=True, check=True)
+        resume = bool(self.exits or self.deaths)
+        return [*(["resume", self.name] if resume else
+                  ["exec", f"{self.shape}.lua", "--world", f"sqlite:{self.world}", "--run-id", self.name]),
+                *(["--approve", "go"] if self.shape == "gate" else []), "--detach", "--output", "json", *place]
+
+    def goes_on(self, code):
+        """Whether the case has another process, although this one ended by itself."""
+        if self.shape == "detached":
+            return code == 3
+        return self.shape == "followed" and (self.record() or [""])[0] == "finished" and (self.record(f"{self.name}.later") or [""])[0] != "finished"
 
     def start(self, failpoint=None):
-        resume = bool(self.exits or self.deaths)
         environment = {key: value for key, value in os.environ.items() if key in ("PATH", "RUNBOOK_LUA_ROOT", "TMPDIR")}
         environment.update(HOME=str(self.folder), XDG_STATE_HOME=str(self.folder), LC_ALL="C.UTF-8")
         if failpoint:
             environment["RUNBOOK_FAILPOINT"] = failpoint
-        command = [str(BINARY), *(["resume", self.name] if resume else
-                                  ["exec", f"{self.shape}.lua", "--world", f"sqlite:{self.world}", "--run-id", self.name]),
-                   *(["--approve", "go"] if self.shape == "gate" else []), "--detach", "--output", "json", "--journal", self.server.url if self.server else str(self.journal)]
-        done = subprocess.run(command, cwd=self.folder, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+        done = subprocess.run([str(BINARY), *self.command()], cwd=self.folder, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True,
                               timeout=60, check=False)
+        self.last = done.returncode
         if done.returncode == -signal.SIGKILL:
             self.deaths.append(len(self.events()))
         else:
@@ -77,7 +99,7 @@ class Case:
         """Dies as `kills` say, one failpoint a process; returns the exit code of the process that ended."""
         for number in range(RESUMES):
             code = self.start(kills[number] if number < len(kills) else None)
-            if code != -signal.SIGKILL:
+            if code != -signal.SIGKILL and not self.goes_on(code):
                 return code
         return None
 
@@ -86,18 +108,18 @@ class Case:
         rows = self.query("select event, step, data from {}events where run = '%s' order by seq")
         return [(event, step, json.loads(data)) for event, step, data in rows]
 
-    def record(self):
-        return next(iter(self.query("select state, outcome, exit from {}runs where run = '%s'")), None)
+    def record(self, name=None):
+        return next(iter(self.query("select state, outcome, exit from {}runs where run = '%s'", name)), None)
 
-    def query(self, sql):
+    def query(self, sql, name=None):
         """Rows of the journal, as tuples; none where it was killed before there were tables."""
         if self.server:
-            return self.server.sql((sql % self.name).format("runbook."))
+            return self.server.sql((sql % (name or self.name)).format("runbook."))
         if not self.journal.exists():
             return []
         db = sqlite3.connect(self.journal)
         try:
-            return db.execute((sql % self.name).format("")).fetchall()
+            return db.execute((sql % (name or self.name)).format("")).fetchall()
         except sqlite3.OperationalError:
             return []
         finally:
@@ -140,6 +162,7 @@ class Reference:
             if gone:
                 sys.exit(f"kill: {shape} crosses no {', '.join(sorted(gone))}: the host does not call failpoint::cross there any more")
             self.standing, self.files = case.standing()
+            self.taken = [name for name in case.effects() if name.startswith("-")]
 
 
 def place():
@@ -164,7 +187,8 @@ def ran_again(events):
 def unreported(events, deaths):
     """Each death after the run existed is followed by run.resumed, and each step that was open by then by step.in_doubt."""
     for at in deaths:
-        later = events[at:]
+        # A process that died before it had said who started the run and what it does leaves that to the next.
+        later = [entry for entry in events[at:] if entry[0] not in ("run.started", "plan")]
         if not later and [event for event, _, _ in events if event != "run.resumed"][-1:] == ["run.finished"]:
             continue  # it had ended: nothing was interrupted
         if at == 0 and not later:
@@ -188,6 +212,33 @@ def unreported(events, deaths):
     return None
 
 
+def unwatched(events):
+    """A gap through a crash is no data: whoever goes on says how many looks are missing, and follows what the monitor says then."""
+    on, told, problem = {}, False, None
+    for event, step, data in events:
+        if event == "monitor.started":
+            on[step] = data["every_s"]
+        elif event == "monitor.ended":
+            on.pop(step, None)
+        elif event == "monitor.breached" and data.get("no_data"):
+            told = True
+        elif event == "monitor.resumed":
+            missing = int(data["gap_s"] / on[step])
+            if abs(missing - data["missing"]) > 1:
+                return f"monitor {step}: {data['missing']} looks missing in {data['gap_s']} s"
+            problem = problem or (data["missing"] >= 1 and "a gap of looks, and nobody was told")
+    return problem if problem and not told else None
+
+
+def overslept(events):
+    """A sleep has one end, however many processes sleep it."""
+    ends = {}
+    for event, step, data in events:
+        if event == "sleep.started" and ends.setdefault((step, data["key"]), data["till"]) != data["till"]:
+            return f"step {step} sleeps until {data['till']}, and before the crash until {ends[step, data['key']]}"
+    return None
+
+
 def judge(case, code, reference):
     """What is wrong with the run that went through `case.deaths`, or None."""
     events, effects = case.events(), case.effects()
@@ -206,7 +257,7 @@ def judge(case, code, reference):
         count[name.lstrip("-")] += -1 if name.startswith("-") else 1
         if count[name.lstrip("-")] not in (0, 1) and not name.startswith("attempt"):
             return f"{name} happened twice"
-    for problem in (ran_again(events), unreported(events, case.deaths)):
+    for problem in (ran_again(events), unreported(events, case.deaths), unwatched(events), overslept(events)):
         if problem:
             return problem
     standing, files = case.standing()
@@ -217,6 +268,9 @@ def judge(case, code, reference):
     if code == reference.exit:
         if (steady, files) != (wanted, reference.files):
             return f"it ended with {code}, but {steady} {files} stands, and without a kill {wanted} {reference.files}"
+        taken = [name for name in effects if name.startswith("-")]
+        if case.shape in ORDERED and taken != reference.taken:
+            return f"undone in the order {taken}, and without a kill {reference.taken}"
         if bool(attempts) != any(name.startswith("attempt") for name in reference.standing):
             return "no attempt is there"
         if record != ("finished", record[1], code):
@@ -239,7 +293,7 @@ def judge(case, code, reference):
     return f"it ended with {code}, without a kill with {reference.exit}: {case.said[-1]}"
 
 
-def plan(references, wanted, seed):
+def plan(references, wanted, seed, full):
     """(shape, failpoints) of each case: every crossing in turn, in rounds, until there are enough kills."""
     chance = random.Random(seed)
     cases, kills = [], 0
@@ -249,7 +303,7 @@ def plan(references, wanted, seed):
         before = kills
         for shape, reference in references.items():
             offset = chance.randrange(stride)
-            for number in range(1 + offset, len(reference.points) + 1, stride):
+            for number in range(1 + offset, len(reference.points) + 1, stride * (1 if full else SLOW.get(shape, 1))):
                 failpoints = [f"all:{number}"]
                 if chance.random() < 0.33:
                     failpoints.append(f"all:{chance.randint(1, 25)}")
@@ -296,7 +350,7 @@ def play(given, server):
         shapes, given.kills = ["liar"], 60
     references = {shape: Reference(shape, server) for shape in shapes}
     short, lengthy = (SERVER_SHORT, SERVER_LONG) if server else (SHORT, LONG)
-    cases = plan(references, given.kills or (lengthy if given.long else short), given.seed)
+    cases = plan(references, given.kills or (lengthy if given.long else short), given.seed, given.long)
     if given.case:
         cases = [(shapes[0], given.case.split()[1:])]
     deaths, failures, stopped = Counter(), [], Counter()

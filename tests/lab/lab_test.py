@@ -177,13 +177,13 @@ def test_up_twice_starts_nothing(lab):
     pids, env = lab.pids(), lab.env()
     assert lab.run("up").stderr == ""
     assert (lab.pids(), lab.env()) == (pids, env)
-    assert len(pids) == 3
+    assert len(pids) == 6
 
 
 def test_no_password_stands_on_a_command_line(lab):
     secrets = [f.read_text().strip() for f in (lab.dir / "secret").iterdir() if re.fullmatch(r"\w+_\w+", f.name)]
-    assert len(secrets) == 14
-    assert len(set(secrets)) == 14
+    assert len(secrets) == 19
+    assert len(set(secrets)) == 19
     for command in lab.processes():
         assert not any(secret in command for secret in secrets)
     for file in (lab.dir / "secret").iterdir():
@@ -206,7 +206,7 @@ def test_two_labs_side_by_side_and_down_leaves_nothing(lab, make):
     other.run("down")
     assert not other.dir.exists()
     assert other.processes() == []
-    assert lab.run("status").stdout.count(" runs ") == 3
+    assert lab.run("status").stdout.count(" runs ") == 6
 
 
 def test_up_starts_again_what_was_killed_and_keeps_its_port(lab):
@@ -217,7 +217,7 @@ def test_up_starts_again_what_was_killed_and_keeps_its_port(lab):
     while lab.run("status", check=False).returncode == 0 and time.monotonic() < deadline:
         time.sleep(0.1)
     status = lab.run("status", check=False)
-    assert (status.returncode, status.stdout.count(" stopped ")) == (1, 3)
+    assert (status.returncode, status.stdout.count(" stopped ")) == (1, 6)
     assert lab.run("env", check=False).stderr == f"lab: error: no server of this lab runs ({lab.dir}); start it with: lab up\n"
     lab.run("up")
     assert lab.env() == env

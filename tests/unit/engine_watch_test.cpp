@@ -1,7 +1,12 @@
 // What watches a step: stall, overdue, ctx.progress; attempts that survive a restart; undo_first,
 // resumable.
+#include "runtime/engine/identity.h"
 #include "tests/unit/catch.h"
 #include "tests/unit/engine_fixture.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <thread>
 
 using namespace runbook;
 using runbook::test::failure;
@@ -57,13 +62,36 @@ TEST_CASE("overdue: asks, and the question is withdrawn when the work is done", 
 
 TEST_CASE("overdue: whoever is asked may have it rolled back", "[engine][watch]") {
     Play play;
-    play.options.approve = {"s"}; // answers with the first choice: roll back
-    CHECK(
-        play.exec(
-            R"(step "a" { run = function() world.write "a" end, undo = function() world.write "undo a" end }
-        step "s" { undo = function(ctx) world.write("undo s " .. ctx.state) end, overdue = { after = '40ms', verdict = ask 'lead' }, run = function() world.write "s" sleep '10m' end })") ==
-        1);
+    std::thread other([&] {
+        for (int i = 0; i < 1000; ++i) {
+            std::this_thread::sleep_for(std::chrono::milliseconds(10));
+            if (!std::filesystem::exists(play.options.journal))
+                continue;
+            auto journal = journal::Journal::open(play.options.journal);
+            const auto events = journal->events("r1");
+            if (std::none_of(events.begin(), events.end(),
+                             [](const auto& one) { return one.event == "decision.asked"; }))
+                continue;
+            journal::Request request;
+            request.run = "r1";
+            request.verb = "answer";
+            request.subject = "s";
+            request.by = engine::current_user();
+            request.data = Map{{"answer", "rollback"}};
+            for (const auto& event : events)
+                if (event.event == "plan")
+                    request.data.set("plan", event.data.text("plan_sha256"));
+            journal->post(request);
+            return;
+        }
+    });
+    const int exit = play.exec(
+        R"(step "a" { run = function() world.write "a" end, undo = function() world.write "undo a" end }
+        step "s" { undo = function(ctx) world.write("undo s " .. ctx.state) end, overdue = { after = '40ms', verdict = ask 'lead' }, run = function() world.write "s" sleep '10m' end })");
+    other.join();
+    CHECK(exit == 1);
     CHECK(World::the().effects == Names{"a", "s", "undo s in doubt", "undo a"});
+    REQUIRE(play.sink.data("run.finished"));
     CHECK(play.sink.data("run.finished")->text("why") == "step \"s\" was overdue");
 }
 

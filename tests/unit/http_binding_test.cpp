@@ -147,7 +147,7 @@ TEST_CASE("http: the functions", "[http][bindings]") {
                  "n == 3 and r.status == 503 end, { every = '1ms' }).body .. n") == "maintenance3");
     CHECK(m.error(at + "http.wait_until(u .. '/down', function(r) return r.status == 200 end, { "
                        "within = '5ms', every = '10ms' })") ==
-          "test.lua:1: GET " + server.url("/down") +
+          "GET " + server.url("/down") +
               ": not what was waited for: status 503 (after 5ms, 2 attempts)");
     CHECK(m.error(at + "http.wait_until(u, 5)") ==
           "test.lua:1: http.wait_until: argument 2 'test': function expected, got number");

@@ -92,7 +92,8 @@ TEST_CASE("http: headers, query and the three kinds of body", "[http]") {
     request.body = "text";
     auto error = error_of(request);
     CHECK(error.kind() == "usage");
-    CHECK(error.message() == "POST " + server.url("/p") + ": only one of body, json and form");
+    CHECK(error.message() ==
+          "POST " + server.url("/p") + ": only one of body, json, form, multipart and file");
     request.form.clear();
     request.method = "PUT";
     request.user = "me";

@@ -4,6 +4,7 @@
 #include "runtime/cli/arguments.h"
 #include "runtime/cli/declarations.h"
 #include "runtime/cli/man.h"
+#include "runtime/vm/embedded.h"
 
 #include <fmt/format.h>
 
@@ -14,6 +15,14 @@ namespace runbook::cli {
 namespace {
 
 constexpr std::string_view words_file = "words";
+
+/// The words of test files stand in no registry: they are no functions of playbooks.
+std::string test_stubs() {
+    for (const EmbeddedFile& file : embedded_files())
+        if (file.path == "runtime/engine/test/stubs.lua")
+            return std::string(file.text);
+    return {};
+}
 
 std::string index_of(const vm::Registry& registry) {
     std::string out = "# API reference\n\nGenerated from the declarations by `./dev docs`.\n\n";
@@ -47,9 +56,10 @@ int run_doc(const Context& context, const Arguments& arguments) {
 
 int run_types(const Context& context, const Arguments& arguments) {
     const Declarations declarations(context);
-    const std::string path = arguments.positional.front() + "/runbook.lua";
-    write_file(path, declarations.registry().stubs());
-    fmt::print("{}\n", path);
+    const std::string folder = arguments.positional.front();
+    write_file(folder + "/runbook.lua", declarations.registry().stubs());
+    write_file(folder + "/runbook_test.lua", test_stubs());
+    fmt::print("{0}/runbook.lua\n{0}/runbook_test.lua\n", folder);
     return 0;
 }
 
@@ -62,6 +72,7 @@ int run_docs(const Context& context, const Arguments& arguments) {
                    registry.reference(area));
     write_file(folder + "README.md", index_of(registry));
     write_file(folder + "runbook.lua", registry.stubs());
+    write_file(folder + "runbook_test.lua", test_stubs());
     write_file(arguments.positional.front() + "/docs/runbook.1", man_page());
     return 0;
 }

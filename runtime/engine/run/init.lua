@@ -13,4 +13,5 @@ for _, name in ipairs {
   engine[name] = host.chunk("runtime/engine/run/" .. name .. ".lua")(engine)
 end
 engine.main.dry = engine.dry.run
+if host.rehearsal then host.rehearsal(engine) end -- a test: faults and crashes at named places
 return engine.main

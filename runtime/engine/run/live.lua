@@ -19,7 +19,7 @@ function M.stopping(yes) state.stopping = yes end
 -- Two questions at once share one terminal: the second waits for its turn.
 local read_line, reading = host.read_line, false
 function host.read_line(prompt)
-  while reading do host.sleep(0.1) end
+  while reading do host.poll(0.1) end
   reading = true
   local ok, line = host.try(read_line, prompt)
   reading = false
@@ -126,7 +126,7 @@ function M.pause_point(item, inside)
     local why, left = M.with_left(("paused %s: %s"):format(place, first.why))
     journal("run.paused", item, { why = why, by = first.by, left_on = left, resume = "runbook resume " .. host.run_id() })
   end
-  while #pauses > 0 do host.sleep(0.1) end
+  while #pauses > 0 do host.poll(0.1) end
   if state.waiting == place then
     state.waiting = nil
     journal("run.continued", item, { why = ("goes on %s"):format(place), by = state.resumed_by })
@@ -264,7 +264,7 @@ end
 local function watch()
   local seen = host.newest_request()
   while not state.over do
-    host.sleep(poll_s)
+    host.poll(poll_s)
     local ok, list = host.try(host.requests, seen, true) -- one that cannot be read now is read at the next look
     for _, request in ipairs(ok and list or {}) do
       seen = request.id

@@ -281,8 +281,8 @@ end
 -- `history` is empty for a new run. `mode`: exec, resume, retry or rollback; `way`: the step of a retry, the way of a rollback.
 function M.main(history, mode, way)
   engine.ending.start()
-  if mode == "exec" then check_databases() end
-  local servers = mode ~= "notices" and identify(history)
+  if mode == "exec" and not host.rehearsal then check_databases() end
+  local servers = mode ~= "notices" and not host.rehearsal and identify(history)
   local past = engine.restore.restore(history)
   if past.rolled_back and mode ~= "resume" then host.raise_usage("the run was rolled back already") end
   if mode == "rollback" and way ~= "" and not rollback.knows_way(way) then host.raise_usage(rollback.unknown_way(way)) end

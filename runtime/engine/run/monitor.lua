@@ -92,9 +92,13 @@ local function watch(item)
     local began, last = host.monotonic(), over(item)
     look(item)
     if last and not live.paused_by(item.name) then break end
-    while host.monotonic() - began < item.every_s and (last or not over(item)) do host.sleep(math.min(0.05, item.every_s)) end
+    while host.monotonic() - began < item.every_s and (last or not over(item)) do
+      local left = began + item.every_s - host.monotonic()
+      if item.until_at and not last then left = math.min(left, item.until_at - host.now()) end
+      host.poll(0.05, math.max(0.001, left))
+    end
   end
-  while next(item.asking or {}) do host.sleep(0.1) end
+  while next(item.asking or {}) do host.poll(0.1) end
   item.result, item.elapsed = host.store(sample.result(item)), host.now() - item.began_at
   item.status = "finished"
   journal("monitor.ended", item, { result = item.result, elapsed_s = item.elapsed,

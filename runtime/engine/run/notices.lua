@@ -58,7 +58,7 @@ local function wait_and_post()
     local next_at, reminder = M.post_due(), engine.ahead.post_due()
     if not next_at and not reminder then return end
     next_at = math.min(next_at or reminder, reminder or next_at)
-    host.sleep(math.max(0.01, math.min(30, next_at - host.now()))) -- the wall clock may be set meanwhile
+    host.poll(30, math.max(0.01, next_at - host.now())) -- the wall clock may be set meanwhile
   end
 end
 

@@ -178,6 +178,12 @@ local function pass_on(q, now)
   return q.until_at ~= nil and now >= q.until_at
 end
 
+-- When time does the next thing to an open question, or nil.
+local function passes_at(q)
+  if not q.until_at then return nil end
+  return q.level < #(q.who.escalate or {}) and math.min(q.until_at, q.opened + q.who.within_s * (q.level + 1)) or q.until_at
+end
+
 -- How a decision is answered from elsewhere.
 function M.how_decided() return ("runbook answer %s rollback, hold or go-on"):format(host.run_id()) end
 
@@ -208,11 +214,12 @@ function M.wait(questions, over)
         if expired and not q.outcome then q.outcome = { answer = "expired" } end
       end
       serve_prompt(questions)
-      local wake = now + 0.2
+      local wake
       for _, q in ipairs(questions) do
         if not q.outcome then
           open = open + 1
-          if q.until_at then wake = math.min(wake, q.until_at) end
+          local next_at = passes_at(q)
+          if next_at and not (wake and wake <= next_at) then wake = next_at end
         end
       end
       if open == 0 or over and over() then return end
@@ -227,7 +234,7 @@ function M.wait(questions, over)
           engine.monitor.postpone(questions[1].item)
         end
       end
-      host.sleep(math.max(0.001, wake - host.now()))
+      host.poll(0.2, wake and math.max(0.001, wake - host.now()))
     end
   end)
   -- Whatever ended the wait: the next question must not share the terminal with this one.

@@ -50,6 +50,10 @@ function M.unknown_way(way)
     host.did_you_mean(way, ways()) .. (": it has " .. table.concat(known, ", ")))
 end
 
+function M.body(_, functions, ctx)
+  for _, undo in ipairs(functions) do undo(ctx) end
+end
+
 -- Runs the undo of one item with its retries. Returns nil, or an outcome where it failed.
 function M.undo_one(item, state, way)
   local outcome = engine.substep_undo.all(item, state)
@@ -70,7 +74,7 @@ function M.undo_one(item, state, way)
     host.allow "writes"
     local ok, problem = common.limited(common.seconds(item.t.timeout), function()
       local ctx = engine.substep.undo_context(common.context(item, { state = state, way = way, result = item.result }), item)
-      for _, undo in ipairs(functions) do undo(ctx) end
+      M.body(item, functions, ctx)
     end)
     if ok then
       item.epoch, item.sleeps, item.undone = (item.epoch or 0) + 1, nil, true

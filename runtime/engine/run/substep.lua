@@ -166,11 +166,13 @@ local function settle(sub, why)
   stop(item, { verdict = "person", item = item, why = M.label_of(sub) .. " is in doubt: it started and nobody knows whether it is done" })
 end
 
+function M.body(sub, ctx) return sub.spec.run(ctx) end
+
 local function attempt(sub, scope)
   local spec = sub.spec
   scope.count = 0
   M.allow(sub.item, scope)
-  local ok, result = common.limited(common.seconds(spec.timeout), spec.run, M.context(sub))
+  local ok, result = common.limited(common.seconds(spec.timeout), M.body, sub, M.context(sub))
   if not ok then return false, result end
   local stored
   ok, stored = host.try(host.store, result)

@@ -97,7 +97,7 @@ function M.wait(item)
     held_until = at
     return { verdict = "hold", why = why, item = item }
   end
-  while at > host.now() do host.sleep(math.min(30, at - host.now())) end -- the wall clock may be set meanwhile
+  while at > host.now() do host.poll(30, at - host.now()) end -- the wall clock may be set meanwhile
 end
 
 -- Told of every event that an item or the run journals, before it is.

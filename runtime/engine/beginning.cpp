@@ -1,0 +1,79 @@
+#include "runtime/engine/beginning.h"
+
+#include "runtime/base/digest.h"
+#include "runtime/base/time.h"
+#include "runtime/engine/lists.h"
+#include "runtime/engine/pin.h"
+#include "runtime/view/view.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <fmt/format.h>
+
+namespace runbook::engine {
+
+namespace {
+
+std::vector<std::pair<std::string, Map>> first_events(const Session& session, const Map& plan) {
+    Map parameters;
+    for (const Value& item : list_at(plan, "parameters"))
+        parameters.set(item.get<Map>()->text("name"), item.get<Map>()->text("value"));
+    return {{"run.started", Map{{"playbook", plan.text("name")},
+                                {"summary", plan.text("summary")},
+                                {"file", session.options.file},
+                                {"params", parameters},
+                                {"env", session.options.environment},
+                                {"initiator", session.initiator},
+                                {"host", host_name()},
+                                {"version", RUNBOOK_VERSION},
+                                {"journal", session.journal_location},
+                                {"sha256", digest::sha256_hex(session.source)}}},
+            {"plan", shown_plan(session, plan)}};
+}
+
+} // namespace
+
+void append(Session& session, const std::string& event, const Map& data) {
+    session.sink.on_event(session.journal->append(session.run, session.fence, event, "", data));
+}
+
+void append_widened(Session& session, const std::vector<Grant>& grants) {
+    if (!grants.empty())
+        append(session, "needs.widened", Map{{"by", current_user()}, {"allow", to_list(grants)}});
+}
+
+void start(Session& session, const Map& plan) {
+    session.run = session.options.run_id.empty() ? new_run_id() : session.options.run_id;
+    journal::RunRecord record;
+    record.run = session.run;
+    record.playbook = plan.text("name");
+    record.file = std::filesystem::absolute(session.options.file).string();
+    record.started = record.updated = time::now_micros();
+    record.pinned = pin(session, plan);
+    if (!session.options.ahead) // it would keep every other run away for days
+        record.locks = locks_of(plan);
+    record.initiator = current_user();
+    session.journal->create(record);
+    session.hold_lease();
+    const auto first = first_events(session, plan);
+    append(session, first.front().first, first.front().second);
+    if (const Occurrence& one = session.options.schedule; !one.schedule.empty())
+        append(session, "schedule.started",
+               Map{{"schedule", one.schedule},
+                   {"due", time::iso_millis(one.due)},
+                   {"late_s", (record.started - one.due) / 1'000'000},
+                   {"why", fmt::format("its schedule: {}", one.text)}});
+    append(session, first.back().first, first.back().second);
+    append_widened(session, session.options.allow);
+}
+
+std::vector<journal::Event> history_of(Session& session, const Map& plan) {
+    auto history = session.journal->events(session.run);
+    for (const auto& [name, data] : first_events(session, plan))
+        if (std::none_of(history.begin(), history.end(),
+                         [&wanted = name](const auto& event) { return event.event == wanted; }))
+            history.push_back(session.journal->append(session.run, session.fence, name, "", data));
+    return history;
+}
+
+} // namespace runbook::engine
