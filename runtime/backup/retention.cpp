@@ -1,5 +1,6 @@
 #include "runtime/backup/retention.h"
 
+#include "runtime/backup/manifest.h"
 #include "runtime/base/error.h"
 #include "runtime/base/files.h"
 #include "runtime/base/text.h"
@@ -78,6 +79,17 @@ class Rules {
     std::map<double, std::set<std::int64_t>> taken_;
 };
 
+/// Why one of the copies is pinned by now, or nothing.
+std::string pinned_now(const std::vector<std::string>& files) {
+    for (const std::string& file : files)
+        try {
+            if (std::string why = parse_manifest(file + ".json").pinned; !why.empty())
+                return why;
+        } catch (const Error&) { // gone, or no manifest any more: nobody's promise
+        }
+    return {};
+}
+
 void remove_copy(const std::string& file) {
     files::remove(file);
     files::remove(file + ".sha256");
@@ -133,17 +145,9 @@ std::vector<Decision> prune(const std::vector<std::string>& folders, const std::
     for (Decision& decision : decisions) {
         if (decision.stays)
             continue;
-        const std::vector<Entry> again = list(folders);
-        for (const std::string& file : decision.entry.backup.files) {
-            const auto now = std::find_if(again.begin(), again.end(), [&](const Entry& entry) {
-                return std::find(entry.backup.files.begin(), entry.backup.files.end(), file) !=
-                       entry.backup.files.end();
-            });
-            if (now != again.end() && !now->backup.pinned.empty()) {
-                decision.stays = true;
-                decision.why = "pinned: " + now->backup.pinned;
-                break;
-            }
+        if (const std::string why = pinned_now(decision.entry.backup.files); !why.empty()) {
+            decision.stays = true;
+            decision.why = "pinned: " + why;
         }
         if (!decision.stays)
             for (const std::string& file : decision.entry.backup.files)

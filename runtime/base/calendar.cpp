@@ -85,13 +85,7 @@ std::optional<Timestamp> parse(const std::string& text, const std::string& patte
     const char* end = ::strptime_l(text.c_str(), pattern.c_str(), &parts, english());
     if (!end || *end != '\0')
         return {};
-    Civil at;
-    at.year = parts.tm_year + 1900;
-    at.month = static_cast<unsigned>(parts.tm_mon + 1);
-    at.day = static_cast<unsigned>(parts.tm_mday);
-    at.hour = static_cast<unsigned>(parts.tm_hour);
-    at.minute = static_cast<unsigned>(parts.tm_min);
-    at.second = static_cast<unsigned>(parts.tm_sec);
+    const Civil at = civil_of(parts);
     if (!exists(at))
         return {};
     Timestamp found{time::seconds_of(at) * 1'000'000, {}};

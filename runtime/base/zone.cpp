@@ -144,6 +144,17 @@ std::int64_t seconds_of(const Civil& civil) {
     return days * day_s + civil.hour * 3600LL + civil.minute * 60LL + civil.second;
 }
 
+Civil civil_of(const std::tm& parts) {
+    Civil civil;
+    civil.year = parts.tm_year + 1900;
+    civil.month = static_cast<unsigned>(parts.tm_mon + 1);
+    civil.day = static_cast<unsigned>(parts.tm_mday);
+    civil.hour = static_cast<unsigned>(parts.tm_hour);
+    civil.minute = static_cast<unsigned>(parts.tm_min);
+    civil.second = static_cast<unsigned>(parts.tm_sec);
+    return civil;
+}
+
 Civil civil_of(std::int64_t seconds) {
     std::int64_t days = seconds / day_s, rest = seconds % day_s;
     if (rest < 0) {

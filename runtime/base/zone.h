@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <ctime>
 #include <memory>
 #include <string>
 #include <vector>
@@ -19,6 +20,8 @@ struct Civil {
 /// Seconds since the epoch of a wall clock in UTC, and back.
 std::int64_t seconds_of(const Civil& civil);
 Civil civil_of(std::int64_t seconds);
+/// The fields of the C library's form, as they stand; the weekday is left out.
+Civil civil_of(const std::tm& parts);
 /// Whether the day is in the calendar and the time on the clock.
 bool exists(const Civil& civil);
 

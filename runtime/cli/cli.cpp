@@ -17,12 +17,6 @@ namespace runbook::cli {
 
 namespace {
 
-void print_error(const Error& error) {
-    fmt::print(stderr, "error: {}\n", redact(error.message()));
-    if (!error.hint().empty())
-        fmt::print(stderr, "hint: {}\n", redact(error.hint()));
-}
-
 const Command& command_of(const std::string& word) {
     if (const Command* command = find_command(word))
         return *command;

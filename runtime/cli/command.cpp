@@ -21,19 +21,23 @@ constexpr Option detach{"detach", "", "leave at a gate with exit 3 instead of wa
 
 constexpr Option backtrace{"backtrace", "",
                            "show the whole Lua stack of an error, not only the playbook's lines"};
-constexpr Option allow_shell{"allow-shell", "PATTERN",
-                             "commands allowed beyond the playbook's needs", Complete::nothing,
-                             true};
-constexpr Option allow_ssh{"allow-ssh", "HOST", "the same for hosts on which commands run",
-                           Complete::nothing, true};
-constexpr Option allow_http{"allow-http", "HOST", "the same for hosts of requests",
-                            Complete::nothing, true};
-constexpr Option allow_files{"allow-files", "PATH", "the same for files, and folders ending in /",
-                             Complete::file, true};
-constexpr Option allow_net{"allow-net", "HOST", "the same for look-ups, TCP and TLS",
-                           Complete::nothing, true};
-constexpr Option allow_redis{"allow-redis", "HOST", "the same for Redis servers", Complete::nothing,
-                             true};
+/// What an operator may allow beyond a playbook's needs.
+constexpr Option allowances[] = {
+    {"allow-shell", "PATTERN", "commands allowed beyond the playbook's needs", Complete::nothing,
+     true},
+    {"allow-ssh", "HOST", "the same for hosts on which commands run", Complete::nothing, true},
+    {"allow-http", "HOST", "the same for hosts of requests", Complete::nothing, true},
+    {"allow-files", "PATH", "the same for files, and folders ending in /", Complete::file, true},
+    {"allow-net", "HOST", "the same for look-ups, TCP and TLS", Complete::nothing, true},
+    {"allow-redis", "HOST", "the same for Redis servers", Complete::nothing, true}};
+
+/// `own` options of a command that runs a playbook, then those that all such commands have.
+std::vector<Option> running(std::vector<Option> own) {
+    own.insert(own.end(), {approve, detach});
+    own.insert(own.end(), std::begin(allowances), std::end(allowances));
+    own.insert(own.end(), {output, report, backtrace, journal});
+    return own;
+}
 
 constexpr Option why{"why", "TEXT", "reason, for the report"};
 
@@ -71,28 +75,17 @@ const std::vector<Command>& table() {
         {"exec",
          "run a playbook",
          {{"FILE", Complete::file}},
-         {{"env", "NAME", "environment of runbook.toml, whose parameters are the defaults",
-           Complete::name},
-          {"dry-run", "", "make the reads and say the writes; no run, nothing is changed"},
-          {"run-id", "ID", "name of the run instead of date and letters"},
-          {"start", "DATE",
-           "T, which notices and other dates count from: \"Thursday 07:00 "
-           "Europe/Berlin\""},
-          {"ahead", "",
-           "create the run for T and leave: notices, reminders and confirmations until then; "
-           "`runbook due` goes on with it"},
-          approve,
-          detach,
-          allow_shell,
-          allow_ssh,
-          allow_http,
-          allow_files,
-          allow_net,
-          allow_redis,
-          output,
-          report,
-          backtrace,
-          journal},
+         running(
+             {{"env", "NAME", "environment of runbook.toml, whose parameters are the defaults",
+               Complete::name},
+              {"dry-run", "", "make the reads and say the writes; no run, nothing is changed"},
+              {"run-id", "ID", "name of the run instead of date and letters"},
+              {"start", "DATE",
+               "T, which notices and other dates count from: \"Thursday 07:00 "
+               "Europe/Berlin\""},
+              {"ahead", "",
+               "create the run for T and leave: notices, reminders and confirmations until then; "
+               "`runbook due` goes on with it"}}),
          "runbook exec quickstart.lua\n"
          "runbook exec shop.lua --source sqlite:shop.db --target sqlite:copy.db\n"
          "runbook exec shop.lua --env staging --dry-run\n"
@@ -108,22 +101,11 @@ const std::vector<Command>& table() {
         {"resume",
          "continue a run that was held, paused, interrupted or killed",
          {{"RUN", Complete::run}},
-         {{"accept-changed", "",
-           "go on although the source, a parameter or the roster changed; what people approved "
-           "before is asked again"},
-          {"extend", "DURATION", "more time for the question that the run waits at"},
-          approve,
-          detach,
-          allow_shell,
-          allow_ssh,
-          allow_http,
-          allow_files,
-          allow_net,
-          allow_redis,
-          output,
-          report,
-          backtrace,
-          journal},
+         running(
+             {{"accept-changed", "",
+               "go on although the source, a parameter or the roster changed; what people approved "
+               "before is asked again"},
+              {"extend", "DURATION", "more time for the question that the run waits at"}}),
          "runbook resume 20261120-2200-7f3a\n"
          "runbook resume last",
          "Finished steps are not run again; a step in doubt is looked at first. A run that is "

@@ -172,6 +172,13 @@ std::string aligned(const std::vector<std::vector<std::string>>& rows) {
     return out;
 }
 
+void print_error(const Error& error, const std::string& what) {
+    std::fflush(stdout);
+    fmt::print(stderr, "error: {}{}\n", what.empty() ? "" : what + ": ", redact(error.message()));
+    if (!error.hint().empty())
+        fmt::print(stderr, "hint: {}\n", redact(error.hint()));
+}
+
 std::string user_name() {
     return engine::current_user();
 }

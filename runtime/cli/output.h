@@ -2,6 +2,7 @@
 // Owns: the view, and the run's events for the report. Main thread.
 #pragma once
 
+#include "runtime/base/error.h"
 #include "runtime/base/value.h"
 #include "runtime/view/view.h"
 
@@ -59,6 +60,9 @@ journal::RunRecord find_run(journal::Journal& journal, const std::string& word);
 
 /// A table for people: aligned columns, no lines; the first row is the head.
 std::string aligned(const std::vector<std::vector<std::string>>& rows);
+/// "error: what: message" and the hint, masked, on standard error after all output so far; without
+/// `what` the message alone.
+void print_error(const Error& error, const std::string& what = {});
 /// The operating system's user.
 std::string user_name();
 

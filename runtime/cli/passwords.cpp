@@ -29,4 +29,12 @@ void warn_of_passwords(const std::vector<std::pair<std::string, std::string>>& u
     }
 }
 
+db::Url database_argument(const std::string& text, const std::string& name, const char* shown) {
+    try {
+        return db::parse_named(text, name);
+    } catch (const Error& error) {
+        throw Error(error.kind(), fmt::format("{}: {}", shown, error.message()), error.hint());
+    }
+}
+
 } // namespace runbook::cli

@@ -186,10 +186,8 @@ std::int64_t decided(journal::Journal& journal, const Scheduled& one, int& exit)
 
 /// Says why an occurrence could not be started; the next `due` tries again.
 void failed(journal::Journal& journal, const Scheduled& one, std::int64_t at, const Error& error) {
-    fmt::print(stderr, "error: {}: {} could not be started: {}\n", name_of(one.schedule),
-               minute(at), error.message());
-    if (!error.hint().empty())
-        fmt::print(stderr, "hint: {}\n", error.hint());
+    print_error(error,
+                fmt::format("{}: {} could not be started", name_of(one.schedule), minute(at)));
     Record record(journal, one);
     if (record.state().problem != error.message())
         record.append("schedule.failed", Map{{"schedule", one.schedule.id},

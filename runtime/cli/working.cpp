@@ -140,6 +140,13 @@ void end_progress(const ProgressPtr& progress) {
     shown.clear();
 }
 
+void print_event(const char* event, const Map& map) {
+    Map line{{"event", event}};
+    for (const auto& [key, value] : map)
+        line.set(key, value);
+    fmt::print("{}\n", json::dump(redact(Value(line))));
+}
+
 std::string output_or_default(const std::string& given) {
     if (!given.empty())
         return given;

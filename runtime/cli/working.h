@@ -4,6 +4,7 @@
 
 #include "runtime/base/cancel.h"
 #include "runtime/base/progress.h"
+#include "runtime/base/value.h"
 
 #include <memory>
 #include <string>
@@ -28,6 +29,9 @@ class Interrupts {
 ProgressPtr show_progress(const std::string& output);
 /// Takes the drawn line away.
 void end_progress(const ProgressPtr& progress);
+
+/// One object on standard output: `event`, then the entries of `map`.
+void print_event(const char* event, const Map& map);
 
 /// --output of a command that shows no events: tty on a terminal, else plain.
 std::string output_or_default(const std::string& given);

@@ -3,6 +3,7 @@
 // thread; holds no state.
 #include "runtime/db/connection.h"
 
+#include "runtime/db/ask.h"
 #include "runtime/db/detail.h"
 
 #include <fmt/format.h>
@@ -41,18 +42,7 @@ std::unique_ptr<Connection> connect(const Url& url, const ConnectOptions& option
 std::vector<Map> fetch_all(Connection& connection, std::string_view sql,
                            std::span<const Value> params) {
     Cancel cancel;
-    std::vector<Map> rows;
-    auto cursor = connection.query(sql, params, {}, cancel);
-    while (BatchPtr batch = cursor->next(cancel)) {
-        const auto& columns = batch->columns();
-        for (std::size_t row = 0; row < batch->rows(); ++row) {
-            Map map;
-            for (std::size_t column = 0; column < columns.size(); ++column)
-                map.set(columns[column].name, batch->value(row, column));
-            rows.push_back(std::move(map));
-        }
-    }
-    return rows;
+    return ask(connection, sql, params, cancel);
 }
 
 Value fetch_value(Connection& connection, std::string_view sql, std::span<const Value> params) {

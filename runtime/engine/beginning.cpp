@@ -69,9 +69,14 @@ void start(Session& session, const Map& plan) {
 
 std::vector<journal::Event> history_of(Session& session, const Map& plan) {
     auto history = session.journal->events(session.run);
+    const auto has = [&history](std::string_view name) {
+        return std::any_of(history.begin(), history.end(),
+                           [name](const auto& event) { return event.event == name; });
+    };
+    if (has("run.started") && has("plan"))
+        return history;
     for (const auto& [name, data] : first_events(session, plan))
-        if (std::none_of(history.begin(), history.end(),
-                         [&wanted = name](const auto& event) { return event.event == wanted; }))
+        if (!has(name))
             history.push_back(session.journal->append(session.run, session.fence, name, "", data));
     return history;
 }

@@ -3,6 +3,7 @@
 
 #include "runtime/base/error.h"
 #include "runtime/base/json.h"
+#include "runtime/base/markup.h"
 #include "runtime/base/redact.h"
 #include "runtime/base/text.h"
 #include "runtime/base/time.h"
@@ -18,32 +19,6 @@ namespace {
     const auto line =
         1 + std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(at), '\n');
     throw Error("template", fmt::format("line {}: {}", line, why), hint);
-}
-
-std::string html(const std::string& text) {
-    std::string out;
-    for (char c : text) {
-        switch (c) {
-        case '&':
-            out += "&amp;";
-            break;
-        case '<':
-            out += "&lt;";
-            break;
-        case '>':
-            out += "&gt;";
-            break;
-        case '"':
-            out += "&quot;";
-            break;
-        case '\'':
-            out += "&#39;";
-            break;
-        default:
-            out += c;
-        }
-    }
-    return out;
 }
 
 /// Inside of double quotes in a unit file (systemd.syntax(7), systemd.unit(5) on specifiers).
@@ -105,7 +80,7 @@ std::string shown(const Value& value) {
 std::string written(const Value& value, Escape escape) {
     switch (escape) {
     case Escape::html:
-        return html(shown(value));
+        return markup::escaped(shown(value));
     case Escape::shell:
         return text::shell_quote(shown(value));
     case Escape::json:

@@ -8,6 +8,7 @@
 
 #include <cstdio>
 #include <cstring>
+#include <curl/curl.h>
 #include <fmt/format.h>
 #include <memory>
 #include <sys/stat.h>
@@ -335,7 +336,7 @@ class Exchange {
     const Wire& wire_;
     Cancel& cancel_;
     std::coroutine_handle<> waiter_;
-    std::function<void(CURLcode)> done_ = [this](CURLcode code) { ended(code); };
+    std::function<void(int)> done_ = [this](int code) { ended(static_cast<CURLcode>(code)); };
     std::shared_ptr<Exchange*> alive_ = std::make_shared<Exchange*>(this);
     std::optional<Cancel::Hook> hook_;
     CURLcode code_ = CURLE_OK;

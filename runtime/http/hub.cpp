@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <curl/curl.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
@@ -65,13 +66,13 @@ void Hub::post(std::function<void()> fn) {
     [[maybe_unused]] ssize_t n = ::write(wake_, &one, sizeof one);
 }
 
-void Hub::add(CURL* easy, std::function<void(CURLcode)>* done) {
+void Hub::add(void* easy, std::function<void(int)>* done) {
     make_room(++transfers_);
     curl_easy_setopt(easy, CURLOPT_PRIVATE, done);
     curl_multi_add_handle(multi_, easy);
 }
 
-void Hub::remove(CURL* easy) {
+void Hub::remove(void* easy) {
     --transfers_;
     curl_multi_remove_handle(multi_, easy);
 }
@@ -160,14 +161,14 @@ void Hub::take_finished() {
             continue;
         CURL* easy = message->easy_handle;
         const CURLcode code = message->data.result; // the message ends with the handle's removal
-        std::function<void(CURLcode)>* done = nullptr;
+        std::function<void(int)>* done = nullptr;
         curl_easy_getinfo(easy, CURLINFO_PRIVATE, &done);
         remove(easy);
         (*done)(code);
     }
 }
 
-int Hub::on_socket(CURL*, curl_socket_t socket, int what, void* self_pointer, void* known) {
+int Hub::on_socket(void*, int socket, int what, void* self_pointer, void* known) {
     auto* self = static_cast<Hub*>(self_pointer);
     if (what == CURL_POLL_REMOVE) {
         ::epoll_ctl(self->epoll_, EPOLL_CTL_DEL, socket, nullptr);
@@ -190,7 +191,7 @@ int Hub::on_socket(CURL*, curl_socket_t socket, int what, void* self_pointer, vo
     return 0;
 }
 
-int Hub::on_timer(CURLM*, long ms, void* self_pointer) {
+int Hub::on_timer(void*, long ms, void* self_pointer) {
     auto* self = static_cast<Hub*>(self_pointer);
     if (ms < 0)
         self->curl_timer_.reset();

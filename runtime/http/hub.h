@@ -8,7 +8,6 @@
 
 #include <chrono>
 #include <cstdint>
-#include <curl/curl.h>
 #include <functional>
 #include <future>
 #include <map>
@@ -28,9 +27,10 @@ class Hub {
     /// Runs `fn` on the hub's thread, at its next turn. Any thread.
     void post(std::function<void()> fn);
 
-    /// Starts a transfer; `done` is called when it has ended, unless it was removed before.
-    void add(CURL* easy, std::function<void(CURLcode)>* done);
-    void remove(CURL* easy);
+    /// Starts a transfer of libcurl's easy handle; `done` is called with its CURLcode when it has
+    /// ended, unless it was removed before.
+    void add(void* easy, std::function<void(int)>* done);
+    void remove(void* easy);
     /// Runs `fn` once; `drop` forgets it.
     std::uint64_t after(std::chrono::milliseconds delay, std::function<void()> fn);
     void drop(std::uint64_t timer);
@@ -43,10 +43,10 @@ class Hub {
     void run_posted();
     void run_timers();
     void take_finished();
-    static int on_socket(CURL* easy, curl_socket_t socket, int what, void* self, void* known);
-    static int on_timer(CURLM* multi, long ms, void* self);
+    static int on_socket(void* easy, int socket, int what, void* self, void* known);
+    static int on_timer(void* multi, long ms, void* self);
 
-    CURLM* multi_ = nullptr;
+    void* multi_ = nullptr; ///< libcurl's multi handle
     int epoll_ = -1, wake_ = -1;
     std::optional<Clock::time_point> curl_timer_;
     std::map<std::pair<Clock::time_point, std::uint64_t>, std::function<void()>> timers_;

@@ -41,14 +41,7 @@ std::int64_t seconds_of(const ASN1_TIME* when) {
     std::tm parts{};
     if (!when || ASN1_TIME_to_tm(when, &parts) != 1)
         return 0;
-    time::Civil civil;
-    civil.year = parts.tm_year + 1900;
-    civil.month = static_cast<unsigned>(parts.tm_mon + 1);
-    civil.day = static_cast<unsigned>(parts.tm_mday);
-    civil.hour = static_cast<unsigned>(parts.tm_hour);
-    civil.minute = static_cast<unsigned>(parts.tm_min);
-    civil.second = static_cast<unsigned>(parts.tm_sec);
-    return time::seconds_of(civil);
+    return time::seconds_of(time::civil_of(parts));
 }
 
 std::string name_text(const X509_NAME* name) {

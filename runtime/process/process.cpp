@@ -322,6 +322,10 @@ class Running {
             if (ended_)
                 drain_until_ = Clock::now() + drain_limit;
         } else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
+            // A command may close its terminal before it ends: it would die of SIGHUP if ours went
+            // too.
+            if (command_.pty)
+                terminal_ = std::move(fd);
             fd.close();
         }
     }
@@ -421,7 +425,7 @@ class Running {
     std::size_t input_at_ = 0;
     OutputStream out_, err_;
     Fd given_in_, given_out_; ///< of the caller, see Command::input_fd
-    Fd control_, wake_, in_fd_, out_fd_, err_fd_;
+    Fd control_, wake_, in_fd_, out_fd_, err_fd_, terminal_;
     std::optional<Clock::time_point> signals_at_; ///< when a held input's end was not enough
     pid_t helper_ = 0;
     std::string heard_;

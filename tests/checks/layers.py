@@ -20,7 +20,7 @@ LIBRARIES = [
     (r"(libpq-fe|libpq/.*|mysql|mysql/.*|mariadb/.*|errmsg|mysqld_error)\.h$", {"db", "transfer", "backup"}, True,
      "database headers stay in the .cpp files of the native engines"),
     (r"sqlite3\.h$", {"db", "journal", "transfer", "backup"}, True, "SQLite stays in the .cpp files of the native engines"),
-    (r"curl/.*\.h$", {"http", "notify"}, False, "libcurl stays in runtime/http and runtime/notify"),
+    (r"curl/.*\.h$", {"http", "notify"}, True, "libcurl stays in the .cpp files of runtime/http"),
     (r"nlohmann/.*", {"base"}, True, "nlohmann/json is included by runtime/base/json.cpp alone"),
     (r"CLI/.*", {"cli"}, True, "CLI11 is included by runtime/cli/arguments.cpp alone"),
     (r"hiredis/.*", {"redis"}, True, "hiredis stays in the .cpp files of runtime/redis"),

@@ -83,6 +83,16 @@ TEST_CASE("a crash inside a rollback resumes backwards", "[engine][crash]") {
     test::World::the().broken = {"again"};
     CHECK(play.resume_in_child() == 1);
     CHECK(play.effects() == Names{"a", "b", "c", "undo d", "undo c", "undo b", "undo b", "undo a"});
+    // also where what began it would pass by now: the way back is never left
+    Play other;
+    REQUIRE(other.exec_in_child(R"(
+        step "a" { run = function() world.write "a" end, undo = function() world.write "undo a" end }
+        step "b" { run = function() world.write "b" end, undo = function() world.write "undo b" if not world.read "again" then world.kill() end end }
+        checkpoint "c" { run = function() return world.read "again" end, pass = function(again) return again == true end, fail = { otherwise = "rollback" } }
+        step "d" { run = function() world.write "d" end, undo = keep "x" })") == 137);
+    test::World::the().broken = {"again"};
+    CHECK(other.resume_in_child() == 1);
+    CHECK(other.effects() == Names{"a", "b", "undo b", "undo b", "undo a"});
 }
 
 TEST_CASE("a failed step is not run again by a resume: what it leads to follows",

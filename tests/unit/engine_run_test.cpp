@@ -267,4 +267,9 @@ TEST_CASE("timeout bounds an attempt", "[engine]") {
     // limit's
     const Map& error = *play.sink.data("step.failed", "a")->find("error")->get<Map>();
     CHECK(error.text("kind") == "runaway");
+    Play waits;
+    CHECK(waits.exec("step \"a\" { timeout = \"50ms\", run = function() sleep \"2s\" end }") == 1);
+    REQUIRE(waits.sink.data("step.failed", "a"));
+    const Map& late = *waits.sink.data("step.failed", "a")->find("error")->get<Map>();
+    CHECK(late.text("kind") == "timeout");
 }

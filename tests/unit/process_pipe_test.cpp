@@ -144,6 +144,10 @@ TEST_CASE("process: a terminal on request", "[process]") {
     on.pty = true;
     on.input = std::string("no newline");
     CHECK(process::run(on, cancel).out == "no newline");
+    // The terminal outlives a command that closes it before it ends.
+    on.argv = {"sh", "-c", "cat; exec <&- >&- 2>&-; sleep 0.3; exit 0"};
+    CHECK(process::run(on, cancel).out == "no newline");
+    on.argv = {"cat"};
     on.input = std::string(5000, 'x');
     CHECK(error_of([&] { process::run(on, cancel); }).message() ==
           "`cat`: a line of more than 4,095 bytes cannot be typed on a terminal");

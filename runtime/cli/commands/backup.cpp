@@ -2,7 +2,6 @@
 #include "runtime/backup/backup.h"
 #include "runtime/backup/retention.h"
 #include "runtime/base/error.h"
-#include "runtime/base/json.h"
 #include "runtime/base/redact.h"
 #include "runtime/base/text.h"
 #include "runtime/base/time.h"
@@ -11,7 +10,6 @@
 #include "runtime/cli/output.h"
 #include "runtime/cli/passwords.h"
 #include "runtime/cli/working.h"
-#include "runtime/db/password.h"
 
 #include <cmath>
 #include <fmt/format.h>
@@ -70,14 +68,10 @@ class BackupCommand {
     db::Url url(std::size_t number, const char* shown, const char* variable) const;
     void finish(const char* event, const Map& map, const std::string& text) {
         end_progress(progress_);
-        if (output_ == "json") {
-            Map line{{"event", event}};
-            for (const auto& [key, value] : map)
-                line.set(key, value);
-            fmt::print("{}\n", json::dump(redact(Value(line))));
-        } else {
+        if (output_ == "json")
+            print_event(event, map);
+        else
             fmt::print("{}", redact(text));
-        }
     }
     std::string proof(const backup::Backup& backup) const {
         return backup.verified == backup::Verified::restored ? "restored and counted"
@@ -93,11 +87,7 @@ class BackupCommand {
 db::Url BackupCommand::url(std::size_t number, const char* shown, const char* variable) const {
     const std::string& text = word(number, shown);
     warn_of_passwords({{variable, text}}, "");
-    try {
-        return db::parse_named(text, variable);
-    } catch (const Error& error) {
-        throw Error(error.kind(), fmt::format("{}: {}", shown, error.message()), error.hint());
-    }
+    return database_argument(text, variable, shown);
 }
 
 /// Started, then gone wrong: exit 1. Anything refused before is exit 2.
@@ -133,10 +123,7 @@ int BackupCommand::run() {
         end_progress(progress_);
         if (!went_wrong(error))
             throw;
-        std::fflush(stdout);
-        fmt::print(stderr, "error: {}\n", redact(error.message()));
-        if (!error.hint().empty())
-            fmt::print(stderr, "hint: {}\n", redact(error.hint()));
+        print_error(error);
         return engine::failed;
     }
     static const std::vector<std::string> actions = {"create",  "list",  "verify", "test-restore",

@@ -121,9 +121,7 @@ Map reason(const Arguments& arguments) {
 int declined(const Error& error) {
     if (error.kind() != "control")
         throw error;
-    fmt::print(stderr, "error: {}\n", redact(error.message()));
-    if (!error.hint().empty())
-        fmt::print(stderr, "hint: {}\n", error.hint());
+    print_error(error);
     return engine::failed;
 }
 

@@ -1,7 +1,6 @@
 // `runbook copy` and `verify`: the native engines directly.
 #include "runtime/transfer/copy/copy.h"
 #include "runtime/base/error.h"
-#include "runtime/base/json.h"
 #include "runtime/base/redact.h"
 #include "runtime/base/text.h"
 #include "runtime/cli/arguments.h"
@@ -9,7 +8,6 @@
 #include "runtime/cli/output.h"
 #include "runtime/cli/passwords.h"
 #include "runtime/cli/working.h"
-#include "runtime/db/password.h"
 #include "runtime/transfer/verify/verify.h"
 
 #include <fmt/format.h>
@@ -24,17 +22,10 @@ struct Ends {
     db::Url source, target;
 };
 
-db::Url parsed(const std::string& text, const std::string& name, const char* shown) {
-    try {
-        return db::parse_named(text, name);
-    } catch (const Error& error) {
-        throw Error(error.kind(), fmt::format("{}: {}", shown, error.message()), error.hint());
-    }
-}
-
 Ends ends_of(const Arguments& arguments) {
     const std::string &source = arguments.positional[0], &target = arguments.positional[1];
-    Ends ends{parsed(source, "source", "SOURCE"), parsed(target, "target", "TARGET")};
+    Ends ends{database_argument(source, "source", "SOURCE"),
+              database_argument(target, "target", "TARGET")};
     warn_of_passwords({{"source", source}, {"target", target}}, "");
     return ends;
 }
@@ -58,23 +49,13 @@ int with_progress(const std::string& output, Work work) {
         end_progress(progress);
         if (before_the_start(error))
             throw;
-        std::fflush(stdout);
-        fmt::print(stderr, "error: {}\n", redact(error.message()));
-        if (!error.hint().empty())
-            fmt::print(stderr, "hint: {}\n", redact(error.hint()));
+        print_error(error);
         return engine::failed;
     }
 }
 
 std::string count(std::int64_t number) {
     return text::grouped(number);
-}
-
-void print_json(const char* event, Map map) {
-    Map line{{"event", event}};
-    for (const auto& [key, value] : map)
-        line.set(key, value);
-    fmt::print("{}\n", json::dump(redact(Value(line))));
 }
 
 std::string text_of(const copy::CopyResult& result) {
@@ -147,7 +128,7 @@ int run_copy(const Context&, const Arguments& arguments) {
             copy::copy_database(ends.source, ends.target, options, progress, cancel);
         end_progress(progress);
         if (output == "json")
-            print_json("copy.finished", copy::to_map(result));
+            print_event("copy.finished", copy::to_map(result));
         else
             fmt::print("{}", redact(text_of(result)));
         return 0;
@@ -169,7 +150,7 @@ int run_verify(const Context&, const Arguments& arguments) {
             verify::verify_database(ends.source, ends.target, options, progress, cancel);
         end_progress(progress);
         if (output == "json")
-            print_json("verify.finished", verify::to_map(result));
+            print_event("verify.finished", verify::to_map(result));
         else
             fmt::print("{}", redact(text_of(result)));
         return result.passed() ? engine::succeeded : engine::failed;

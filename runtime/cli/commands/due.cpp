@@ -250,10 +250,7 @@ int worse(int a, int b) {
 }
 
 int tell(const Error& error, const std::string& what) {
-    std::fflush(stdout);
-    fmt::print(stderr, "error: {}: {}\n", what, error.message());
-    if (!error.hint().empty())
-        fmt::print(stderr, "hint: {}\n", error.hint());
+    print_error(error, what);
     return error.in_doubt() ? engine::person_needed : engine::not_started;
 }
 

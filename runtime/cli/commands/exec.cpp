@@ -58,10 +58,7 @@ int guarded(Shown& shown, Run run) {
     } catch (const Error& error) {
         if (!error.in_doubt())
             throw;
-        std::fflush(stdout);
-        fmt::print(stderr, "error: {}\n", error.message());
-        if (!error.hint().empty())
-            fmt::print(stderr, "hint: {}\n", error.hint());
+        print_error(error);
         return finished(shown, engine::person_needed);
     }
 }

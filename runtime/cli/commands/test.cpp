@@ -1,6 +1,7 @@
 // `runbook test`: the tests of playbooks, each in a state and a journal of its own.
 #include "runtime/base/error.h"
 #include "runtime/base/json.h"
+#include "runtime/base/markup.h"
 #include "runtime/base/redact.h"
 #include "runtime/base/text.h"
 #include "runtime/cli/arguments.h"
@@ -112,26 +113,8 @@ void show_json(const Ran& ran) {
     std::fflush(stdout);
 }
 
-std::string xml(const std::string& text) {
-    std::string out;
-    for (const char c : text)
-        switch (c) {
-        case '&':
-            out += "&amp;";
-            break;
-        case '<':
-            out += "&lt;";
-            break;
-        case '>':
-            out += "&gt;";
-            break;
-        case '"':
-            out += "&quot;";
-            break;
-        default:
-            out += static_cast<unsigned char>(c) < 0x20 && c != '\n' && c != '\t' ? '?' : c;
-        }
-    return out;
+std::string xml(std::string_view text) {
+    return markup::escaped(text, '?');
 }
 
 std::string junit(const std::vector<Ran>& all) {

@@ -174,9 +174,24 @@ local function followed(outcome, past)
   end
 end
 
--- Rule 13: a run goes on with the servers that it began with. Returns what each database parameter is now; raises where the
--- journal says another one, unless that was accepted. Before the run begins.
-local function identify(history)
+local function refuse_other_server(entry, before, identity)
+  host.raise_usage(("parameter --%s: %s is another server than the one that the run began with: it was %s, it is %s"):format(
+    entry.name:gsub("_", "-"), tostring(entry.handle), before, identity), "resume with --accept-changed where that is meant, as after a failover")
+end
+
+local function refuse_tables(entry)
+  local tables = host.database.tables(entry.handle)
+  if #tables == 0 then return end
+  table.sort(tables)
+  host.raise_usage(("parameter --%s: %s is not empty: %d table%s (%s)"):format(entry.name:gsub("_", "-"), tostring(entry.handle), #tables,
+    #tables == 1 and "" or "s", table.concat(tables, ", ", 1, math.min(#tables, 5)) .. (#tables > 5 and ", …" or "")),
+    "give an empty database, or drop what is in it")
+end
+
+-- Reaches each database parameter once, before the run begins; a new run (`fresh`) wants those empty that must be. Rule 13: a run
+-- goes on with the servers that it began with. Returns what each is now, nil where nothing is new; raises where the journal says
+-- another one, unless that was accepted.
+local function identify(history, fresh)
   local now, known = {}, {}
   for _, event in ipairs(history) do
     if event.event == "databases.identified" then known = event.data.servers or {} end
@@ -187,37 +202,15 @@ local function identify(history)
       host.allow "reads"
       local ok, identity = host.try(host.database.identity, entry.handle)
       if not ok then host.raise_usage(identity.message, identity.hint) end
+      if fresh and entry.t.empty then refuse_tables(entry) end
       local before = known[entry.name]
-      if before and before ~= identity and not host.given().accept_changed then
-        host.raise_usage(("parameter --%s: %s is another server than the one that the run began with: it was %s, it is %s"):format(
-          entry.name:gsub("_", "-"), tostring(entry.handle), before, identity), "resume with --accept-changed where that is meant, as after a failover")
-      end
+      if before and before ~= identity and not host.given().accept_changed then refuse_other_server(entry, before, identity) end
       if before ~= identity then now[entry.name] = identity end
     end
   end
   if next(now) == nil then return nil end
   for name, identity in pairs(known) do now[name] = now[name] or identity end
   return now
-end
-
-local function check_databases()
-  for _, entry in ipairs(program.parameters) do
-    if entry.handle then
-      host.enter_step("", "")
-      host.allow "reads"
-      local ok, problem = host.try(host.database.version, entry.handle)
-      if not ok then host.raise_usage(problem.message, problem.hint) end
-      if entry.t.empty then
-        local tables = host.database.tables(entry.handle)
-        if #tables > 0 then
-          table.sort(tables)
-          host.raise_usage(("parameter --%s: %s is not empty: %d table%s (%s)"):format(entry.name:gsub("_", "-"), tostring(entry.handle), #tables,
-            #tables == 1 and "" or "s", table.concat(tables, ", ", 1, math.min(#tables, 5)) .. (#tables > 5 and ", …" or "")),
-            "give an empty database, or drop what is in it")
-        end
-      end
-    end
-  end
 end
 
 -- `retry RUN STEP`: the step may run again, with all its attempts.
@@ -281,8 +274,7 @@ end
 -- `history` is empty for a new run. `mode`: exec, resume, retry or rollback; `way`: the step of a retry, the way of a rollback.
 function M.main(history, mode, way)
   engine.ending.start()
-  if mode == "exec" and not host.rehearsal then check_databases() end
-  local servers = mode ~= "notices" and not host.rehearsal and identify(history)
+  local servers = mode ~= "notices" and not host.rehearsal and identify(history, mode == "exec")
   local past = engine.restore.restore(history)
   if past.rolled_back and mode ~= "resume" then host.raise_usage("the run was rolled back already") end
   if mode == "rollback" and way ~= "" and not rollback.knows_way(way) then host.raise_usage(rollback.unknown_way(way)) end

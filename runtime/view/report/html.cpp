@@ -1,5 +1,6 @@
 // The report as one HTML file (contract in report.h).
 #include "runtime/base/json.h"
+#include "runtime/base/markup.h"
 #include "runtime/base/redact.h"
 #include "runtime/base/text.h"
 #include "runtime/base/time.h"
@@ -16,30 +17,7 @@ using view::Model;
 using view::Status;
 
 std::string escaped(std::string_view text) {
-    std::string out;
-    out.reserve(text.size());
-    for (char c : text) {
-        switch (c) {
-        case '&':
-            out += "&amp;";
-            break;
-        case '<':
-            out += "&lt;";
-            break;
-        case '>':
-            out += "&gt;";
-            break;
-        case '"':
-            out += "&quot;";
-            break;
-        case '\'':
-            out += "&#39;";
-            break;
-        default: // control characters have no place in HTML
-            out += static_cast<unsigned char>(c) < 0x20 && c != '\n' && c != '\t' ? ' ' : c;
-        }
-    }
-    return out;
+    return markup::escaped(text, ' ');
 }
 
 std::string element(std::string_view tag, std::string_view text, std::string_view css) {
