@@ -1,10 +1,10 @@
 #include "runtime/cli/cli.h"
 
 #include "runtime/base/error.h"
-#include "runtime/base/redact.h"
 #include "runtime/base/text.h"
 #include "runtime/cli/arguments.h"
 #include "runtime/cli/command.h"
+#include "runtime/cli/output.h"
 #include "runtime/cli/passwords.h"
 
 #include <fmt/format.h>

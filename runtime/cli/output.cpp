@@ -1,6 +1,7 @@
 #include "runtime/cli/output.h"
 
 #include "runtime/base/error.h"
+#include "runtime/base/redact.h"
 #include "runtime/base/text.h"
 #include "runtime/cli/arguments.h"
 #include "runtime/cli/declarations.h"
