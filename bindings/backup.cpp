@@ -3,10 +3,10 @@
 #include "bindings/backup_internal.h"
 #include "bindings/core/declare.h"
 #include "bindings/db.h"
+#include "bindings/db_fence.h"
 #include "runtime/backup/backup.h"
 #include "runtime/base/text.h"
 #include "runtime/base/time.h"
-#include "runtime/db/written/written.h"
 
 namespace runbook::bindings {
 namespace {
@@ -123,18 +123,6 @@ void check_folders(bind::Call& call, const std::vector<std::string>& folders) {
 }
 
 namespace {
-
-/// The moment for db.written_since, where the server can tell one.
-std::optional<Map> mark_of(const db::Url& url, Cancel& cancel) {
-    try {
-        auto session = db::connect(url, {}, cancel);
-        return db::take_mark(*session, false, cancel);
-    } catch (const Error& error) {
-        if (error.kind() != "db.unsupported" && error.kind() != "db.permission")
-            throw;
-        return std::nullopt;
-    }
-}
 
 Value to_value(const backup::Restored& restored) {
     return Map{{"restored", true},

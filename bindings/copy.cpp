@@ -4,6 +4,9 @@
 
 #include "bindings/core/declare.h"
 #include "bindings/db.h"
+#include "bindings/db_fence.h"
+#include "bindings/db_internal.h"
+#include "runtime/db/written/written.h"
 #include "runtime/transfer/copy/copy.h"
 
 #include <algorithm>
@@ -56,7 +59,10 @@ bind::Job<Map> copy_job(bind::Call& call, const HandlePtr& source, const HandleP
     bind::Job<Map> job;
     job.work = [from = source->url(), to = target->url(), options = std::move(options),
                 progress = call.progress()](Cancel& cancel) {
-        return copy::to_map(copy::copy_database(from, to, options, progress, cancel));
+        Map made = copy::to_map(copy::copy_database(from, to, options, progress, cancel));
+        if (const std::optional<Map> mark = mark_of(to, cancel)) // after the last row of the copy
+            made.set("mark", *mark);
+        return made;
     };
     return job;
 }
@@ -68,7 +74,8 @@ constexpr const char* source_doc = "a connection; read under one snapshot";
 constexpr const char* target_doc = "a connection with access write; its database must be empty";
 constexpr const char* result_doc =
     "{tables, rows, bytes, seconds, preflight_s, load_s, index_s, streams, snapshot, run, "
-    "restarted, per_table, report, findings}: per_table lists {table, rows, bytes, chunks, "
+    "restarted, per_table, report, findings, mark}: mark is for copy.written_since; per_table "
+    "lists {table, rows, bytes, chunks, "
     "seconds}; report says of every object {object, kind, outcome, reason}";
 constexpr const char* example =
     R"lua(local source = db.connect('sqlite:copy_a.db', { access = 'write' })
@@ -204,6 +211,23 @@ void register_ledger(bind::Area& area) {
                 };
                 return job;
             });
+    area.def("written_since", "How many rows were written to a copy since it was made, by anybody: "
+                              "what going back to its source would lose.")
+        .param("target", "the connection copied into")
+        .param("copied", "the result of copy.database")
+        .returns("table", "as from db.written_since: {rows, tables, nothing}")
+        .raises({"db.connection", "db.auth", "db.permission", "db.timeout", "db.error", "argument"})
+        .reads()
+        .example(std::string(example) +
+                 "local copied = copy.database(source, target)\ndb.execute(target, \"insert into t "
+                 "values (8, 'b')\")\nassert(copy.written_since(target, copied).rows == 1)")
+        .native([](bind::Call& call, HandlePtr target, Map copied) {
+            return on_session<Map>(
+                call, target,
+                [copied = std::move(copied)](db::Connection& connection, Cancel& cancel) {
+                    return db::written_since(connection, copied, cancel);
+                });
+        });
     area.def("discard", "Drops the tables that a copy made in the target, by its ledger, and the "
                         "ledger; nothing else.")
         .param("target", "the connection copied into")

@@ -114,6 +114,17 @@ void register_marks(bind::Area& area) {
 
 } // namespace
 
+std::optional<Map> mark_of(const db::Url& url, Cancel& cancel) {
+    try {
+        auto session = db::connect(url, {}, cancel);
+        return db::take_mark(*session, false, cancel);
+    } catch (const Error& error) {
+        if (error.kind() != "db.unsupported" && error.kind() != "db.permission")
+            throw;
+        return std::nullopt;
+    }
+}
+
 void register_db_fence(bind::Area& area, vm::State&) {
     register_marks(area);
     area.def("fence_on", "Closes a write fence; db.write_fence makes a step of it.")

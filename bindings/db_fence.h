@@ -13,6 +13,10 @@ struct FenceOptions {
     bool counted = true;
 };
 
+/// The moment for db.written_since, where the server can tell one. Errors: those of connecting and
+/// of statements.
+std::optional<Map> mark_of(const db::Url& url, Cancel& cancel);
+
 /// Throws Error{`argument`} for options that exclude each other.
 db::FenceOptions fence_options(const FenceOptions& from);
 

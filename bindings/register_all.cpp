@@ -19,6 +19,7 @@
 #include "bindings/time.h"
 #include "bindings/tls.h"
 #include "bindings/toml.h"
+#include "bindings/value_types.h"
 #include "bindings/verify.h"
 #include "bindings/yaml.h"
 
@@ -47,6 +48,7 @@ void register_all(vm::State& state, vm::Registry& registry) {
     register_template(state, registry);
     register_toml(state, registry);
     register_yaml(state, registry);
+    register_values(state, registry);
 }
 
 } // namespace runbook::bindings

@@ -1,12 +1,43 @@
 // See value_types.h. Loop thread.
 #include "bindings/value_types.h"
 
+#include "bindings/core/declare.h"
 #include "runtime/base/error.h"
 #include "runtime/vm/lua.h"
 #include "runtime/vm/state.h"
 #include "runtime/vm/values.h"
 
 namespace runbook::bindings {
+
+namespace {
+
+/// (name, methods): registers the metatable of a type of values, and returns it. Upvalue: the
+/// registry, whose areas name their own types.
+int set_type(lua_State* L) {
+    bool taken = false;
+    {
+        const auto* registry =
+            static_cast<const vm::Registry*>(lua_touserdata(L, lua_upvalueindex(1)));
+        const std::string_view name = lua_tostring(L, 1);
+        for (const vm::AreaDoc& area : registry->areas())
+            taken = taken || (!area.name.empty() && name.starts_with(area.name + "."));
+        if (taken)
+            vm::push_error(L, Error("argument",
+                                    "values.type: argument 1 'name': '" + std::string(name) +
+                                        "' belongs to the language",
+                                    "begin with the name of your library"));
+    }
+    if (taken)
+        return lua_error(L);
+    lua_newtable(L);
+    lua_pushvalue(L, 2);
+    lua_setfield(L, -2, "__index");
+    lua_pushvalue(L, -1);
+    vm::register_value_type(L, lua_tostring(L, 1));
+    return 1;
+}
+
+} // namespace
 
 void install_value_type(vm::State& state, const char* name, std::string_view source) {
     lua_State* L = state.L();
@@ -21,6 +52,40 @@ void install_value_type(vm::State& state, const char* name, std::string_view sou
         throw Error("internal", std::string(name) + ": " + (text ? text : "error"));
     }
     vm::register_value_type(L, name);
+}
+
+void register_values(vm::State& state, vm::Registry& registry) {
+    bind::Area area(state, registry, "values", "Tables with methods, for libraries.");
+    lua_State* L = state.L();
+    state.push_sandbox();
+    lua_getfield(L, -1, "values");
+    lua_pushlightuserdata(L, &registry);
+    lua_pushcclosure(L, set_type, 1);
+    lua_setfield(L, -2, "set");
+    lua_pop(L, 2);
+    area.def("type", "A type of tables whose methods are there again when a result comes back from "
+                     "the journal. A library makes it while the file loads.")
+        .param("name", "string", "its own name and a dot first: \"shop.rows\"")
+        .param("methods", "table", "name = function(self, …)")
+        .returns("function", "makes a value of that type of a table, and returns it")
+        .raises({"argument"})
+        .example("local rows = values.type('shop.rows', { count = function(self) return #self end "
+                 "})\nassert(rows { 1, 2 }:count() == 2)")
+        .lua(R"lua(
+local values = ...
+local set = values.set
+values.set = nil
+return function(name, methods)
+  local function wrong(number, what, why)
+    error({ kind = "argument", message = ("values.type: argument %d '%s': %s"):format(number, what, why) }, 0)
+  end
+  if type(name) ~= "string" then wrong(1, "name", "string expected, got " .. (name == nil and "nil" or type(name))) end
+  if not name:find "^[%a_][%w_]*%.[%w_.]+$" then wrong(1, "name", ("'%s': library.name expected"):format(name)) end
+  if type(methods) ~= "table" then wrong(2, "methods", "table expected, got " .. (methods == nil and "nil" or type(methods))) end
+  local meta = set(name, methods)
+  return function(value) return setmetatable(value, meta) end
+end
+)lua");
 }
 
 } // namespace runbook::bindings

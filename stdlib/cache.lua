@@ -1,21 +1,23 @@
 -- Caches in Redis.
 --   local cache = require "cache"
 --   step "caches" { undo = cache.drop_prefix(p.cache, "firestore:"), run = cache.drop_prefix(p.cache, "firestore:") }
--- needs.redis: the name of the url parameter, or the host. What is dropped is only ever what begins with the prefix.
-local arguments = require "arguments"
-local M = {}
+-- What is dropped is only ever what begins with the prefix.
+local declare = require "declare"
+local M, def = declare.module("cache", "Caches in Redis.", 'needs = { redis = { "cache" } }')
 
--- A function that removes the keys under a prefix and returns how many there were: for `run` and for `undo`, since a cache that was filled in
--- between is as wrong. Options: limit (100000000: with more nothing is removed), user, password, tls, timeout, as for redis.connect.
-function M.drop_prefix(url, prefix, options)
-  arguments.text("cache.drop_prefix", 1, "url", url)
-  arguments.text("cache.drop_prefix", 2, "prefix", prefix)
-  local o = arguments.options("cache.drop_prefix", 3, options, { limit = { "number", 100000000 }, user = { "string" }, password = { "any" }, tls = { "table" }, timeout = { "any" } })
-  local pattern = prefix:gsub("[%*%?%[%]\\%^]", "\\%0") .. "*" -- a prefix is a text, not a pattern
-  return function()
-    local connection = redis.connect(url, { user = o.user, password = o.password, tls = o.tls, timeout = o.timeout })
-    return connection:delete_matching(pattern, { limit = o.limit })
-  end
-end
+def "drop_prefix" {
+  doc = "A function that removes the keys under a prefix: for `run` and for `undo`, since a cache that was filled in between is as wrong.",
+  { "url", "text", "redis://host:port/database, or a parameter of type url" }, { "prefix", "text", "what the keys begin with" },
+  { "options", { limit = { "count", "with more keys nothing is removed", default = 100000000 }, user = { "text", "as for redis.connect" }, password = { "secret", "as for redis.connect" },
+    tls = { "table", "as for redis.connect" }, timeout = { "duration", "as for redis.connect" } }, "how to connect" },
+  returns = { "function", "removes them, and returns how many there were" }, raises = { "argument" },
+  example = [[local drop = cache.drop_prefix("redis://localhost:6379/0", "firestore:")]],
+  run = function(url, prefix, o)
+    local pattern = prefix:gsub("[%*%?%[%]\\%^]", "\\%0") .. "*" -- a prefix is a text, not a pattern
+    return function()
+      local connection = redis.connect(url, { user = o.user, password = o.password, tls = o.tls, timeout = o.timeout })
+      return connection:delete_matching(pattern, { limit = o.limit })
+    end
+  end }
 
 return M

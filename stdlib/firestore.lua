@@ -2,277 +2,175 @@
 --   local firestore = require "firestore"
 --   local db = firestore.open { project = p.project, token = p.token }       -- an access token; none for the emulator
 --   db:set("_config/maintenance", { enabled = true })
--- needs.http: "firestore.googleapis.com". Whole numbers are integers, others doubles; timestamps and decimals keep their kind. A double that is
--- whole comes back as an integer: `update` changes only the fields that it names.
-local arguments = require "arguments"
-local M = {}
-local Database = {}
-Database.__index = Database
+-- Whole numbers are integers, others doubles; timestamps and decimals keep their kind. A double that is whole comes back as an integer:
+-- `update` and `migrate` change only the fields that differ. Values: firestore.values. Migrating and validating: firestore.migration, firestore.checks.
+local arguments, declare, codec = require "arguments", require "declare", require "firestore.values"
+local M, def = declare.module("firestore", "Firestore: documents, exports, migrations by collection.", 'needs = { http = { "firestore.googleapis.com" } }')
+local Database = def.type("database", "A Firestore database, from firestore.open; each function of this module with a database first is its method.")
+local inner = { Database = Database, to_fields = codec.to_fields, from_fields = codec.from_fields } -- what the other files of this module use
 
--- Options: project (required), database ("(default)"), token (a secret), api (for the emulator: http://host:port/v1).
-function M.open(options)
-  local o = arguments.options("firestore.open", 1, options, { project = { "string" }, database = { "string", "(default)" }, token = { "any" },
-    api = { "string", "https://firestore.googleapis.com/v1" } })
-  if not o.project then arguments.fail("firestore.open", 1, "options", "option 'project' is required") end
-  o.root = ("projects/%s/databases/%s"):format(o.project, o.database)
-  return setmetatable(o, Database)
-end
+def "open" { doc = "A database. Nothing is asked before the first use.",
+  { "options", { project = { "text", "Google Cloud project", required = true }, database = { "text", "its name", default = "(default)" },
+    token = { "secret", "an access token; none for the emulator" }, api = { "text", "for the emulator: http://host:port/v1", default = "https://firestore.googleapis.com/v1" } }, "which one" },
+  returns = { "firestore.database", "with the functions of this module as methods" }, raises = { "argument" },
+  example = [[local db = firestore.open { project = "shop" }]],
+  run = function(o)
+    o.root = ("projects/%s/databases/%s"):format(o.project, o.database)
+    return setmetatable(o, Database)
+  end }
 
 local function encoded(text)
   return (text:gsub("[^%w._~/()-]", function(c) return ("%%%02X"):format(c:byte()) end))
 end
 
-local function request(db, method, path, options)
+-- A request; what only looks is repeated after 429, 5xx and lost connections. Reads by POST say so.
+function inner.request(db, method, path, options)
   options = options or {}
   if db.token then options.headers = { Authorization = template.render("Bearer {token}", { token = db.token }) } end
   if method == "GET" then options.retry = { attempts = 4 } end
+  if options.reads then options.retry = { attempts = 4, unsafe = true } end
   return http.request(method, db.api .. "/" .. path, options)
 end
+local request = inner.request
 
--- "users/anna" has an even number of parts, a collection an odd one.
-local function document(who, path)
-  arguments.text(who, 1, "path", path)
+-- Asks with a page token until there is none; calls fn with each page.
+function inner.pages(db, path, fn)
+  local token
+  repeat
+    local page = request(db, "GET", path .. (token and "&pageToken=" .. encoded(token):gsub("/", "%%2F") or "")).json
+    if fn(page) == false then return end
+    token = page.nextPageToken
+  until not token
+end
+
+local function check_path(who, path, parity, what)
   local parts = 0
   for part in (path .. "/"):gmatch "([^/]*)/" do
-    if part == "" or part == "." or part == ".." then arguments.fail(who, 1, "path", ("'%s' has an empty part"):format(path)) end
+    if part == "" or part == "." or part == ".." then arguments.fail(who, 2, "path", ("'%s' has an empty part"):format(path)) end
     parts = parts + 1
   end
-  if parts % 2 ~= 0 then arguments.fail(who, 1, "path", ("'%s' is a collection; a document is collection/name"):format(path)) end
+  if parts % 2 ~= parity then arguments.fail(who, 2, "path", what:format(path)) end
   return path
 end
 
--- --- values --------------------------------------------------------------------------------------------------------------------------
-
-local to_fields
-
-local function to_value(value, where)
-  local kind = type(value)
-  if value == null then return { nullValue = null } end
-  if kind == "boolean" then return { booleanValue = value } end
-  if kind == "string" then return { stringValue = value } end
-  if kind == "number" then
-    if value % 1 == 0 and math.abs(value) <= 2 ^ 53 then return { integerValue = ("%.0f"):format(value) } end
-    return { doubleValue = value }
-  end
-  if kind == "table" then
-    if json.encode(value):sub(1, 1) == "[" then
-      local list = json.array {}
-      for i, item in ipairs(value) do list[i] = to_value(item, ("%s[%d]"):format(where, i)) end
-      return { arrayValue = { values = list } }
-    end
-    return { mapValue = { fields = to_fields(value, where) } }
-  end
-  local ok, iso = pcall(time.iso, value)
-  if ok then return { timestampValue = iso } end
-  local text = tostring(value)
-  if text:find "^%-?%d+$" then return { integerValue = text } end
-  error { kind = "argument", message = ("field '%s': Firestore has no %s"):format(where, kind) }
-end
-
-function to_fields(table_, where)
-  local fields = {}
-  for name, value in pairs(table_) do fields[name] = to_value(value, where == "" and name or where .. "." .. name) end
-  return fields
-end
-
-local from_fields
-
-local function from_value(value)
-  local kind, inner = next(value)
-  if kind == "integerValue" then return json.decode(tostring(inner)) end
-  if kind == "timestampValue" then return time.parse(inner) end
-  if kind == "arrayValue" then
-    local list = json.array {}
-    for i, item in ipairs(inner.values or {}) do list[i] = from_value(item) end
-    return list
-  end
-  if kind == "mapValue" then return from_fields(inner.fields or {}) end
-  return inner -- null, boolean, double, text; bytes in base64, references and places as the API shows them
-end
-
-function from_fields(fields)
-  local result = {}
-  for name, value in pairs(fields) do result[name] = from_value(value) end
-  return result
-end
+-- "users/anna" has an even number of parts, a collection an odd one.
+local function document(who, path) return check_path(who, path, 0, "'%s' is a collection; a document is collection/name") end
 
 -- --- documents -----------------------------------------------------------------------------------------------------------------------
 
--- The fields of a document, and the time of its last change (text, for `unchanged_since`); nil where there is none.
-function Database:get(path)
-  local answer = request(self, "GET", self.root .. "/documents/" .. encoded(document("db:get", path)), { status = { 200, 404 } })
-  if answer.status == 404 then return nil end
-  return from_fields(answer.json.fields or {}), answer.json.updateTime
-end
+def "get" { of = Database, doc = "The fields of a document; nil where there is none.", { "path", "text", "collection/name" },
+  returns = { "table?", "its fields; as a second value the time of its last change, text, for `unchanged_since`" }, raises = { "http.status", "http.connection", "http.timeout", "permission" }, reads = true,
+  example = [[local fields, changed = firestore.get(firestore.open { project = "shop" }, "users/anna")]],
+  run = function(db, path)
+    local answer = request(db, "GET", db.root .. "/documents/" .. encoded(document("firestore.get", path)), { status = { 200, 404 } })
+    if answer.status == 404 then return nil end
+    return codec.from_fields(answer.json.fields or {}), answer.json.updateTime
+  end }
 
-local conditions = { exists = { "boolean" }, unchanged_since = { "string" } }
+local conditions = { exists = { "boolean", "true: only where there is one, false: only where there is none" }, unchanged_since = { "text", "what get said" } }
+local commit_errors = { "firestore.changed", "firestore.conflict", "http.status", "http.connection", "http.timeout", "permission" }
 
-local function condition(who, options)
-  local o = arguments.options(who, 3, options, conditions)
-  if o.exists ~= nil and o.unchanged_since then arguments.fail(who, 3, "options", "one of 'exists' and 'unchanged_since' expected") end
+local function condition(who, number, o)
+  if o.exists ~= nil and o.unchanged_since then arguments.fail(who, number, "options", "one of 'exists' and 'unchanged_since' expected") end
   if o.exists ~= nil then return { exists = o.exists } end
   return o.unchanged_since and { updateTime = o.unchanged_since } or nil
 end
 
-local function name_of(db, path) return db.root .. "/documents/" .. path end
+function inner.name_of(db, path) return db.root .. "/documents/" .. path end
+local name_of = inner.name_of
 
--- Sends writes as one commit: all of them or none. A precondition that does not hold is firestore.changed.
-local function commit(db, writes)
+-- Sends writes as one commit: all of them or none. A precondition that does not hold is firestore.changed. Returns the unknown value of a dry run.
+function inner.commit(db, writes)
   local answer = request(db, "POST", db.root .. "/documents:commit", { json = { writes = writes }, any_status = true })
-  if arguments.unknown(answer) then return end
+  if arguments.unknown(answer) then return answer end
   if answer.status >= 200 and answer.status <= 299 then return end
   local problem = type(answer.json) == "table" and answer.json.error or {}
   local state = problem.status or tostring(answer.status)
   local kinds = { FAILED_PRECONDITION = "firestore.changed", ALREADY_EXISTS = "firestore.changed", NOT_FOUND = "firestore.changed", ABORTED = "firestore.conflict" }
   error { kind = kinds[state] or "http.status", message = ("Firestore refused the write: %s: %s"):format(state, problem.message or "no reason given") }
 end
+local commit = inner.commit
 
--- Puts a document in the place of what is there. Options: exists (true: only where there is one, false: only where there is none), unchanged_since
--- (what get said).
-function Database:set(path, fields, options)
-  document("db:set", path)
-  if type(fields) ~= "table" then arguments.fail("db:set", 2, "fields", "table expected, got " .. type(fields)) end
-  commit(self, { { update = { name = name_of(self, path), fields = to_fields(fields, "") }, currentDocument = condition("db:set", options) } })
-end
-
--- Changes the named fields and leaves the others. Options as for set.
-function Database:update(path, fields, options)
-  document("db:update", path)
-  if type(fields) ~= "table" then arguments.fail("db:update", 2, "fields", "table expected, got " .. type(fields)) end
+-- A write of some fields; those that are not among them are left, and those that are nil are removed.
+function inner.masked(db, path, fields, names, before)
   local mask = json.array {}
-  for name in pairs(fields) do mask[#mask + 1] = name:find "^[%a_][%w_]*$" and name or "`" .. name:gsub("[\\`]", "\\%0") .. "`" end
+  for i, name in ipairs(names) do mask[i] = name:find "^[%a_][%w_]*$" and name or "`" .. name:gsub("[\\`]", "\\%0") .. "`" end
   table.sort(mask)
-  commit(self, { { update = { name = name_of(self, path), fields = to_fields(fields, "") }, updateMask = { fieldPaths = mask },
-    currentDocument = condition("db:update", options) } })
+  return { update = { name = name_of(db, path), fields = codec.to_fields(fields, "") }, updateMask = { fieldPaths = mask }, currentDocument = before }
 end
 
--- Removes a document. Options as for set.
-function Database:delete(path, options)
-  document("db:delete", path)
-  commit(self, { { delete = name_of(self, path), currentDocument = condition("db:delete", options) } })
+def "set" { of = Database, doc = "Puts a document in the place of what is there.", { "path", "text", "collection/name" }, { "fields", "table", "all of its fields" },
+  { "options", conditions, "preconditions" }, raises = commit_errors, writes = true,
+  example = [[firestore.set(firestore.open { project = "shop" }, "_config/maintenance", { enabled = true })]],
+  run = function(db, path, fields, o)
+    document("firestore.set", path)
+    commit(db, { { update = { name = name_of(db, path), fields = codec.to_fields(fields, "") }, currentDocument = condition("firestore.set", 4, o) } })
+  end }
+
+def "update" { of = Database, doc = "Changes the named fields of a document and leaves the others.", { "path", "text", "collection/name" }, { "fields", "table", "the fields to change" },
+  { "options", conditions, "preconditions" }, raises = commit_errors, writes = true,
+  example = [[firestore.update(firestore.open { project = "shop" }, "users/anna", { plan = "gold" }, { exists = true })]],
+  run = function(db, path, fields, o)
+    document("firestore.update", path)
+    local names = {}
+    for name in pairs(fields) do names[#names + 1] = name end
+    commit(db, { inner.masked(db, path, fields, names, condition("firestore.update", 4, o)) })
+  end }
+
+def "delete" { of = Database, doc = "Removes a document.", { "path", "text", "collection/name" }, { "options", conditions, "preconditions" }, raises = commit_errors, writes = true,
+  example = [[firestore.delete(firestore.open { project = "shop" }, "users/anna")]],
+  run = function(db, path, o)
+    document("firestore.delete", path)
+    commit(db, { { delete = name_of(db, path), currentDocument = condition("firestore.delete", 3, o) } })
+  end }
+
+function inner.check_batch(who, number, size)
+  if size < 2 or size > 500 then arguments.fail(who, number, "options", "option 'batch': 2 to 500 expected, got " .. tostring(size)) end
 end
 
--- Sets many documents: a list of { path, fields } (fields nil: removed), `batch` (500) at a time. With `each = ctx.step` every batch is a sub-step: one
--- that was interrupted is sent again, which changes nothing, because each document is put there as a whole. Returns how many.
-function Database:set_all(entries, options)
-  if type(entries) ~= "table" then arguments.fail("db:set_all", 1, "entries", "list expected, got " .. type(entries)) end
-  local o = arguments.options("db:set_all", 2, options, { batch = { "number", 500 }, each = { "function" } })
-  if o.batch < 1 or o.batch > 500 or o.batch % 1 ~= 0 then arguments.fail("db:set_all", 2, "options", "option 'batch': 1 to 500 expected, got " .. tostring(o.batch)) end
-  for first = 1, #entries, o.batch do
-    local function send()
-      local writes = json.array {}
-      for i = first, math.min(first + o.batch - 1, #entries) do
-        local path, fields = document("db:set_all", entries[i][1]), entries[i][2]
-        writes[#writes + 1] = fields == nil and { delete = name_of(self, path) } or { update = { name = name_of(self, path), fields = to_fields(fields, "") } }
+def "set_all" { of = Database, doc = "Puts many documents, in batches. One that was interrupted is sent again, which changes nothing, because each document is put there as a whole.",
+  { "entries", "list", "{ path, fields }, or { path } for one to remove" },
+  { "options", { batch = { "integer", "writes in a commit", default = 500 }, each = { "function", "ctx.step: every batch is a sub-step" } }, "how" },
+  returns = { "integer", "how many" }, raises = commit_errors, writes = true,
+  example = [[firestore.set_all(firestore.open { project = "shop" }, { { "users/anna", { plan = "gold" } }, { "users/bob" } })]],
+  run = function(db, entries, o)
+    inner.check_batch("firestore.set_all", 3, o.batch)
+    for first = 1, #entries, o.batch do
+      local last = math.min(first + o.batch - 1, #entries)
+      local function send()
+        local writes = json.array {}
+        for i = first, last do
+          local path, fields = document("firestore.set_all", entries[i][1]), entries[i][2]
+          writes[#writes + 1] = fields == nil and { delete = name_of(db, path) } or { update = { name = name_of(db, path), fields = codec.to_fields(fields, "") } }
+        end
+        commit(db, writes)
       end
-      commit(self, writes)
+      if o.each then o.each(("documents %d to %d"):format(first, last), { run = send, idempotent = true }) else send() end
     end
-    if o.each then o.each(("documents %d to %d"):format(first, math.min(first + o.batch - 1, #entries)), { run = send, idempotent = true }) else send() end
-  end
-  return #entries
-end
+    return #entries
+  end }
 
--- Iterates over the documents of a collection: for name, fields, changed in db:documents "users" do … end
-function Database:documents(collection, options)
-  arguments.text("db:documents", 1, "collection", collection)
-  local o = arguments.options("db:documents", 2, options, { page = { "number", 300 } })
-  local page, at, token = {}, 0, nil
-  local started = false
-  return function()
-    at = at + 1
-    while at > #page do
-      if started and not token then return nil end
-      local answer = request(self, "GET", ("%s/documents/%s?pageSize=%d%s"):format(self.root, encoded(collection), o.page, token and "&pageToken=" .. encoded(token):gsub("/", "%%2F") or "")).json
-      started, page, at, token = true, answer.documents or {}, 1, answer.nextPageToken
+def "documents" { of = Database, doc = "Iterates over the documents of a collection: for name, fields, changed in db:documents \"users\" do … end", { "collection", "text", "its path" },
+  { "options", { page = { "integer", "documents in a request", default = 300 } }, "how" }, returns = { "function", "an iterator" }, raises = { "http.status", "http.connection", "http.timeout", "permission" }, reads = true,
+  example = [[for name, fields in firestore.documents(firestore.open { project = "shop" }, "users") do log.info(name) end]],
+  run = function(db, collection, o)
+    check_path("firestore.documents", collection, 1, "'%s' is a document; a collection has an odd number of parts")
+    local page, at, token, started = {}, 0, nil, false
+    return function()
+      at = at + 1
+      while at > #page do
+        if started and not token then return nil end
+        local answer = request(db, "GET", ("%s/documents/%s?pageSize=%d%s"):format(db.root, encoded(collection), o.page, token and "&pageToken=" .. encoded(token):gsub("/", "%%2F") or "")).json
+        started, page, at, token = true, answer.documents or {}, 1, answer.nextPageToken
+      end
+      local one = page[at]
+      return one.name:match "[^/]+$", codec.from_fields(one.fields or {}), one.updateTime
     end
-    local one = page[at]
-    return one.name:match "[^/]+$", from_fields(one.fields or {}), one.updateTime
-  end
-end
+  end }
 
--- --- exports -------------------------------------------------------------------------------------------------------------------------
-
-local function folder_of(id) return (id:gsub("[^%w.-]", "_")) end
-
--- The newest operation of this database whose export goes to a folder of that name, or nil.
-local function find_operation(db, folder)
-  local token
-  repeat
-    local answer = request(db, "GET", ("%s/operations?pageSize=100%s"):format(db.root, token and "&pageToken=" .. encoded(token):gsub("/", "%%2F") or "")).json
-    for _, one in ipairs(answer.operations or {}) do
-      local uri = one.metadata and one.metadata.outputUriPrefix
-      if uri and uri:sub(-#folder - 1) == "/" .. folder then return one end
-    end
-    token = answer.nextPageToken
-  until not token
-  return nil
-end
-
-local function result_of(one)
-  if one.error then error { kind = "firestore.operation", message = ("%s failed: %s"):format(one.name, one.error.message or "no reason given") } end
-  local done = (one.metadata.progressDocuments or {}).completedWork
-  return { operation = one.name, uri = one.response and one.response.outputUriPrefix, documents = done and json.decode(tostring(done)) or nil }
-end
-
--- Waits for a long operation to end and returns what became of it.
-local function await(db, one, o)
-  local began = time.now()
-  while not one.done do
-    if time.since(began) > o.within then error { kind = "firestore.timeout", message = ("%s still runs after %s"):format(one.name, time.text(o.within)) } end
-    local work = one.metadata and one.metadata.progressDocuments
-    if o.progress and work and work.completedWork then o.progress(tonumber(work.completedWork), tonumber(work.estimatedWork)) end
-    sleep(o.every)
-    one = request(db, "GET", one.name).json
-  end
-  return result_of(one)
-end
-
-local waiting = { within = { "duration", "2h" }, every = { "duration", "5s" }, progress = { "any" } }
-
-local function with_waiting(more)
-  for name, wanted in pairs(waiting) do more[name] = wanted end
-  return more
-end
-
-local function bucket_of(who, uri)
-  arguments.text(who, 1, "uri", uri)
-  if not uri:find "^gs://[^/]" then arguments.fail(who, 1, "uri", ("gs://bucket expected, got '%s'"):format(uri)) end
-  return (uri:gsub("/+$", ""))
-end
-
--- Exports the database, or some collections, into a folder of the bucket that is named after `operation` (best ctx.id: unique in a run). Where an
--- export to that folder runs already, or has ended well, it is that one: a second attempt starts nothing twice. Returns { uri, operation, documents }.
--- Options: operation (required), collections (a list), within ("2h"), every ("5s"), progress (ctx.progress).
-function Database:export(bucket, options)
-  bucket = bucket_of("db:export", bucket)
-  local o = arguments.options("db:export", 2, options, with_waiting { operation = { "string" }, collections = { "table" } })
-  if not o.operation then arguments.fail("db:export", 2, "options", "option 'operation' is required") end
-  local folder = folder_of(o.operation)
-  local one = find_operation(self, folder)
-  if not one or one.done and one.error then
-    one = request(self, "POST", self.root .. ":exportDocuments", { json = { outputUriPrefix = bucket .. "/" .. folder, collectionIds = o.collections } }).json
-    if arguments.unknown(one) then return one end
-  end
-  return await(self, one, o)
-end
-
--- For `observe` of a step that exports: "done" and the result, "absent", or, where it still runs, "partial" after it was waited for in vain.
-function Database:operation(id, options)
-  arguments.text("db:operation", 1, "id", id)
-  local o = arguments.options("db:operation", 2, options, with_waiting {})
-  local one = find_operation(self, folder_of(id))
-  if not one or one.done and one.error then return "absent" end
-  return "done", await(self, one, o)
-end
-
--- Imports what an export holds (its result, or gs://bucket/folder): documents are written over, those that the export does not have stay. Options:
--- collections, within, every, progress.
-function Database:import(export, options)
-  local uri = bucket_of("db:import", type(export) == "table" and export.uri or export)
-  local o = arguments.options("db:import", 2, options, with_waiting { collections = { "table" } })
-  local one = request(self, "POST", self.root .. ":importDocuments", { json = { inputUriPrefix = uri, collectionIds = o.collections } }).json
-  if arguments.unknown(one) then return one end
-  return await(self, one, o)
-end
+inner.check_path, inner.encoded = check_path, encoded
+require "firestore.export" (def, inner)
+require "firestore.migration" (def, inner)
+require "firestore.checks" (def, inner)
 
 return M

@@ -2,13 +2,13 @@
 --   local prisma = require "prisma"
 --   step "migrate" { run = function() return prisma.deploy(p.prod, { schema = p.schema }) end,
 --     observe = function() return prisma.state(p.prod, p.schema) end, undo = … }
--- needs.shell: "npx prisma"; needs.files: the folder of the schema. The address of the database reaches prisma in its environment
--- (DATABASE_URL, or `variable`), never on the command line.
-local arguments = require "arguments"
-local M = {}
+-- The address of the database reaches prisma in its environment (DATABASE_URL, or `variable`), never on the command line.
+local arguments, declare = require "arguments", require "declare"
+local M, def = declare.module("prisma", "Prisma's migrations, through its own program.", 'needs = { shell = { "npx prisma" }, files = { the folder of the schema } }')
+local connection_of = { "connection", "connection", "PostgreSQL, MySQL or MariaDB" }
+local schema_parameter = { "schema", "text", "a file schema.prisma" }
 
 local function schema_of(who, number, schema)
-  arguments.text(who, number, "schema", schema)
   if not schema:find "%.prisma$" then arguments.fail(who, number, "schema", ("a file schema.prisma expected, got '%s'"):format(schema)) end
   return schema
 end
@@ -44,14 +44,15 @@ local function prisma(who, connection, o, words, more)
   return sh.run(command)
 end
 
-local known = { schema = { "string" }, variable = { "string", "DATABASE_URL" }, lock_timeout = { "duration" }, url = { "table" } }
-
-local function options_of(who, given)
-  local o = arguments.options(who, 2, given, known)
-  if not o.schema then arguments.fail(who, 2, "options", "option 'schema' is required") end
-  schema_of(who, 2, o.schema)
-  return o
+-- The options of a command that prisma is run with.
+local function options_with(more)
+  more.schema = { "text", "a file schema.prisma", required = true }
+  more.variable = { "word", "where the schema expects the address", default = "DATABASE_URL" }
+  more.lock_timeout = { "duration", "PostgreSQL: how long a statement may wait for a lock" }
+  more.url = { "table", "further parameters of the address, name = value" }
+  return { "options", more, "what, and how" }
 end
+local errors = { "shell.exit", "shell.not_found", "shell.timeout", "db.connection", "db.auth", "db.permission", "db.error", "fs", "permission", "argument" }
 
 -- Names of the migrations in the folder beside the schema, in their order.
 local function on_disk(schema)
@@ -79,74 +80,76 @@ local function applied(connection)
   return found
 end
 
--- Applies what is pending. Returns { applied, before, after }: names. Options: schema (required), lock_timeout (PostgreSQL), variable, url (further
--- parameters of the address, name = value).
-function M.deploy(connection, options)
-  local o = options_of("prisma.deploy", options)
-  local before = applied(connection)
-  prisma("prisma.deploy", connection, o, { "migrate", "deploy", "--schema", o.schema })
-  local new = json.array {}
-  local names = {}
-  for name, state in pairs(applied(connection)) do
-    if state == "done" and before[name] ~= "done" then names[#names + 1] = name end
-  end
-  table.sort(names)
-  for i, name in ipairs(names) do new[i] = name end
-  return { applied = new }
-end
+def "deploy" { doc = "Applies the migrations that are pending.", connection_of, options_with {}, returns = { "table", "{applied}: names" }, raises = errors, writes = true,
+  example = [[local done = prisma.deploy(p.prod, { schema = "prisma/schema.prisma", lock_timeout = "30s" })]],
+  run = function(connection, o)
+    schema_of("prisma.deploy", 2, o.schema)
+    local before = applied(connection)
+    local done = prisma("prisma.deploy", connection, o, { "migrate", "deploy", "--schema", o.schema })
+    if arguments.unknown(done) then return done end
+    local new, names = json.array {}, {}
+    for name, state in pairs(applied(connection)) do
+      if state == "done" and before[name] ~= "done" then names[#names + 1] = name end
+    end
+    table.sort(names)
+    for i, name in ipairs(names) do new[i] = name end
+    return { applied = new }
+  end }
 
--- For `observe` and checkpoints: "done" where every migration of the folder is finished and none rolled back, "absent" where at least one was not
--- begun and none has failed, "partial" where one began and did not finish.
-function M.state(connection, schema)
-  schema_of("prisma.state", 2, schema)
-  local now, missing = applied(connection), false
-  for _, state in pairs(now) do
-    if state == "failed" then return "partial" end
-  end
-  for _, name in ipairs(on_disk(schema)) do missing = missing or now[name] ~= "done" end
-  return missing and "absent" or "done"
-end
+def "state" { doc = "For `observe` and checkpoints: whether every migration of the folder is finished and none rolled back.", connection_of, schema_parameter,
+  returns = { "string", '"done"; "absent" where at least one was not begun and none has failed; "partial" where one began and did not finish' }, raises = errors, reads = true,
+  example = [[local state = prisma.state(p.prod, "prisma/schema.prisma")]],
+  run = function(connection, schema)
+    schema_of("prisma.state", 2, schema)
+    local now, missing = applied(connection), false
+    for _, state in pairs(now) do
+      if state == "failed" then return "partial" end
+    end
+    for _, name in ipairs(on_disk(schema)) do missing = missing or now[name] ~= "done" end
+    return missing and "absent" or "done"
+  end }
 
--- { pending, failed, unknown }: names in the folder and not in the database, begun and not finished, in the database and not in the folder.
-function M.status(connection, schema)
-  schema_of("prisma.status", 2, schema)
-  local now, result, local_names = applied(connection), { pending = json.array {}, failed = json.array {}, unknown = json.array {} }, {}
-  for _, name in ipairs(on_disk(schema)) do
-    local_names[name] = true
-    if now[name] == "failed" then result.failed[#result.failed + 1] = name
-    elseif now[name] ~= "done" then result.pending[#result.pending + 1] = name end
-  end
-  local others = {}
-  for name in pairs(now) do
-    if not local_names[name] then others[#others + 1] = name end
-  end
-  table.sort(others)
-  for i, name in ipairs(others) do result.unknown[i] = name end
-  return result
-end
+def "status" { doc = "How the folder and the database differ.", connection_of, schema_parameter,
+  returns = { "table", "{pending, failed, unknown}: names in the folder and not in the database, begun and not finished, in the database and not in the folder" }, raises = errors, reads = true,
+  example = [[local pending = prisma.status(p.prod, "prisma/schema.prisma").pending]],
+  run = function(connection, schema)
+    schema_of("prisma.status", 2, schema)
+    local now, result, local_names = applied(connection), { pending = json.array {}, failed = json.array {}, unknown = json.array {} }, {}
+    for _, name in ipairs(on_disk(schema)) do
+      local_names[name] = true
+      if now[name] == "failed" then result.failed[#result.failed + 1] = name
+      elseif now[name] ~= "done" then result.pending[#result.pending + 1] = name end
+    end
+    local others = {}
+    for name in pairs(now) do
+      if not local_names[name] then others[#others + 1] = name end
+    end
+    table.sort(others)
+    for i, name in ipairs(others) do result.unknown[i] = name end
+    return result
+  end }
 
--- The differences between the database and the schema, one statement of SQL an entry; empty where there are none.
-function M.drift(connection, schema)
-  local o = { schema = schema_of("prisma.drift", 2, schema) }
-  local found = prisma("prisma.drift", connection, o, { "migrate", "diff", "--from-schema-datasource", schema, "--to-schema-datamodel", schema,
-    "--script", "--exit-code" }, { reads = true, exit = { 0, 2 } })
-  local statements = json.array {}
-  if found.exit == 0 then return statements end
-  for statement in (found.out .. "\n"):gsub("%-%-[^\n]*\n", "\n"):gmatch "%s*([^;]+);" do statements[#statements + 1] = (statement:gsub("%s+", " ")) end
-  if #statements == 0 then statements[1] = "prisma reports a difference without a statement" end
-  return statements
-end
+def "drift" { doc = "The differences between the database and the schema.", connection_of, schema_parameter,
+  returns = { "string[]", "one statement of SQL an entry; empty where there are none" }, raises = errors, reads = true,
+  example = [[local drift = prisma.drift(p.prod, "prisma/schema.prisma")]],
+  run = function(connection, schema)
+    local o = { schema = schema_of("prisma.drift", 2, schema) }
+    local found = prisma("prisma.drift", connection, o, { "migrate", "diff", "--from-schema-datasource", schema, "--to-schema-datamodel", schema,
+      "--script", "--exit-code" }, { reads = true, exit = { 0, 2 } })
+    local statements = json.array {}
+    if found.exit == 0 then return statements end
+    for statement in (found.out .. "\n"):gsub("%-%-[^\n]*\n", "\n"):gmatch "%s*([^;]+);" do statements[#statements + 1] = (statement:gsub("%s+", " ")) end
+    if #statements == 0 then statements[1] = "prisma reports a difference without a statement" end
+    return statements
+  end }
 
--- Tells prisma what became of a migration that failed: { applied = "name" } or { rolled_back = "name" }, and schema.
-function M.resolve(connection, options)
-  local given = {}
-  for name, value in pairs(options or {}) do given[name] = value end
-  local applied_name, back = given.applied, given.rolled_back
-  given.applied, given.rolled_back = nil, nil
-  local o = options_of("prisma.resolve", given)
-  if (applied_name == nil) == (back == nil) then arguments.fail("prisma.resolve", 2, "options", "one of 'applied' and 'rolled_back' expected") end
-  local name = arguments.word("prisma.resolve", 2, "options", applied_name or back)
-  prisma("prisma.resolve", connection, o, { "migrate", "resolve", applied_name and "--applied" or "--rolled-back", name, "--schema", o.schema })
-end
+def "resolve" { doc = "Tells prisma what became of a migration that failed.", connection_of,
+  options_with { applied = { "word", "name of one that is there after all" }, rolled_back = { "word", "name of one that is not there" } }, raises = errors, writes = true,
+  example = [[prisma.resolve(p.prod, { schema = "prisma/schema.prisma", rolled_back = "20260101_orders" })]],
+  run = function(connection, o)
+    schema_of("prisma.resolve", 2, o.schema)
+    if (o.applied == nil) == (o.rolled_back == nil) then arguments.fail("prisma.resolve", 2, "options", "one of 'applied' and 'rolled_back' expected") end
+    prisma("prisma.resolve", connection, o, { "migrate", "resolve", o.applied and "--applied" or "--rolled-back", o.applied or o.rolled_back, "--schema", o.schema })
+  end }
 
 return M

@@ -3,18 +3,16 @@
 --   local running = service.running "reline-app"
 --   step "stop" { running.off }   -- and later: step "start" { running.on }
 -- There is no restart: stop, change, start are three steps, so that the way back starts again after the change is undone.
--- needs.shell: "sudo -n systemctl * UNIT"; for log() "sudo -n journalctl" too. With { sudo = false } the same without "sudo -n".
-local arguments = require "arguments"
-local M = {}
+local arguments, declare = require "arguments", require "declare"
+local M, def = declare.module("service", "systemd's units on this host. There is no restart: stop, change and start are steps.",
+  'needs = { shell = { "sudo -n systemctl * UNIT" } }; for log() "sudo -n journalctl" too; with { sudo = false } without "sudo -n"')
 
-local shared = { sudo = { "boolean", true }, user = { "boolean", false } }
-
-local function options_of(who, number, given, more)
-  local known = {}
-  for name, wanted in pairs(shared) do known[name] = wanted end
-  for name, wanted in pairs(more or {}) do known[name] = wanted end
-  return arguments.options(who, number, given, known)
+local function shared(more)
+  more.sudo = { "boolean", "through sudo -n", default = true }
+  more.user = { "boolean", "of the user's own manager, without sudo", default = false }
+  return more
 end
+local unit_of, errors = { "unit", "word", "as systemctl status takes it" }, { "service.unknown", "service.state", "shell.exit", "shell.not_found", "permission" }
 
 -- The words before a program's own: a user's manager is asked without sudo.
 local function command(program, options, ...)
@@ -39,11 +37,9 @@ local function show(unit, options)
   return found
 end
 
--- What systemd says: "active", "inactive", "failed", "activating", "deactivating", "reloading". Raises service.unknown.
-function M.state(unit, options)
-  arguments.word("service.state", 1, "unit", unit)
-  return show(unit, options_of("service.state", 2, options)).ActiveState
-end
+def "state" { doc = "What systemd says about a unit.", unit_of, { "options", shared {}, "whose" },
+  returns = { "string", "active, inactive, failed, activating, deactivating or reloading" }, raises = errors, reads = true, example = [[local now = service.state "nginx"]],
+  run = function(unit, o) return show(unit, o).ActiveState end }
 
 local function await(unit, options, wanted, within, doing)
   local deadline = time.now()
@@ -59,69 +55,68 @@ local function await(unit, options, wanted, within, doing)
   end
 end
 
--- Starts it and waits until it is active. Options: active ("30s", how long that may take), sudo (true), user (false).
-function M.start(unit, options)
-  arguments.word("service.start", 1, "unit", unit)
-  local o = options_of("service.start", 2, options, { active = { "duration", "30s" } })
-  local done = run(command("systemctl", o, "start", unit))
-  if arguments.unknown(done) then return done end
-  return await(unit, o, { active = true }, o.active, "was started")
-end
+def "start" { doc = "Starts a unit and waits until it is active.", unit_of, { "options", shared { active = { "duration", "how long that may take", default = "30s" } }, "how" },
+  returns = { "string", "its state" }, raises = errors, writes = true, example = [[service.start("nginx", { active = "10s" })]],
+  run = function(unit, o)
+    local done = run(command("systemctl", o, "start", unit))
+    if arguments.unknown(done) then return done end
+    return await(unit, o, { active = true }, o.active, "was started")
+  end }
 
--- Stops it and waits until it is inactive; a unit that failed is stopped too. Options: inactive ("30s"), sudo, user.
-function M.stop(unit, options)
-  arguments.word("service.stop", 1, "unit", unit)
-  local o = options_of("service.stop", 2, options, { inactive = { "duration", "30s" } })
-  local done = run(command("systemctl", o, "stop", unit))
-  if arguments.unknown(done) then return done end
-  return await(unit, o, { inactive = true, failed = true }, o.inactive, "was stopped")
-end
+def "stop" { doc = "Stops a unit and waits until it is inactive; one that failed is stopped too.", unit_of,
+  { "options", shared { inactive = { "duration", "how long that may take", default = "30s" } }, "how" },
+  returns = { "string", "its state" }, raises = errors, writes = true, example = [[service.stop "nginx"]],
+  run = function(unit, o)
+    local done = run(command("systemctl", o, "stop", unit))
+    if arguments.unknown(done) then return done end
+    return await(unit, o, { inactive = true, failed = true }, o.inactive, "was stopped")
+  end }
 
--- Has it read its settings again, where the unit can.
-function M.reload(unit, options)
-  arguments.word("service.reload", 1, "unit", unit)
-  local o = options_of("service.reload", 2, options)
-  run(command("systemctl", o, "reload", unit))
-end
+def "reload" { doc = "Has a unit read its settings again, where it can.", unit_of, { "options", shared {}, "whose" }, raises = errors, writes = true,
+  example = [[service.reload "nginx"]], run = function(unit, o) run(command("systemctl", o, "reload", unit)) end }
 
--- A toggle: on is started, off is stopped. Options of start and stop together.
-function M.running(unit, options)
-  arguments.word("service.running", 1, "unit", unit)
-  local o = options_of("service.running", 2, options, { active = { "duration", "30s" }, inactive = { "duration", "30s" } })
+local both = { active = { "duration", "how long a start may take", default = "30s" }, inactive = { "duration", "how long a stop may take", default = "30s" } }
+
+local function running(unit, o)
   local function with(name) return { [name] = o[name], sudo = o.sudo, user = o.user } end
   return toggle {
     on = function() M.start(unit, with "active") end,
     off = function() M.stop(unit, with "inactive") end,
     state = function()
-      local now = M.state(unit, with())
+      local now = M.state(unit, { sudo = o.sudo, user = o.user })
       if now == "active" then return "on" end
       return (now == "inactive" or now == "failed") and "off" or nil
     end,
   }
 end
 
--- For a single step: `step "stop" { service.stopped "app" }`; undone, it runs again.
-function M.started(unit, options) return M.running(unit, options).on end
-function M.stopped(unit, options) return M.running(unit, options).off end
+def "running" { doc = "A toggle: on is started, off is stopped.", unit_of, { "options", shared(both), "how" }, returns = { "toggle", "for steps: .on and .off" }, raises = { "argument" },
+  example = [[local app = service.running "app"]], run = running }
 
--- The lines that it logged. Options: since (a timestamp, seconds since the epoch, or "5m" for that long ago; default "5m"),
--- matching (a text or a list of them: only lines that contain one), lines (at most so many, 10000), sudo, user.
-function M.log(unit, options)
-  arguments.word("service.log", 1, "unit", unit)
-  local o = options_of("service.log", 2, options, { since = { "any", "5m" }, matching = { "any" }, lines = { "number", 10000 } })
-  local since = o.since
-  if type(since) == "string" then since = time.before(time.now(), since) end
-  if type(since) ~= "number" then since = tonumber(time.format(since, "%s")) end
-  local out = run(command("journalctl", o, "--unit=" .. unit, "--since=@" .. ("%d"):format(math.floor(since)), "--lines=" .. ("%d"):format(o.lines),
-    "--output=cat", "--no-pager", "--quiet"), { reads = true }).out
-  local wanted = type(o.matching) == "string" and { o.matching } or o.matching
-  local found = {}
-  for line in out:gmatch "[^\n]+" do
-    local fits = not wanted
-    for _, text in ipairs(wanted or {}) do fits = fits or line:find(text, 1, true) ~= nil end
-    if fits then found[#found + 1] = line end
-  end
-  return found
-end
+def "started" { doc = "For a single step: the unit runs; undone, it is stopped.", unit_of, { "options", shared(both), "how" }, returns = { "action", "for a step" }, raises = { "argument" },
+  example = [[local start = service.started "app"]], run = function(unit, o) return running(unit, o).on end }
+
+def "stopped" { doc = "For a single step: the unit is stopped; undone, it runs again.", unit_of, { "options", shared(both), "how" }, returns = { "action", "for a step" }, raises = { "argument" },
+  example = [[local stop = service.stopped "app"]], run = function(unit, o) return running(unit, o).off end }
+
+def "log" { doc = "The lines that a unit logged.", unit_of,
+  { "options", shared { since = { "any", "a timestamp, seconds since the epoch, or that long ago", default = "5m" }, matching = { "any", "a text or a list of them: only lines that contain one" },
+    lines = { "count", "at most so many", default = 10000 } }, "which lines" },
+  returns = { "string[]", "in their order" }, raises = { "shell.exit", "shell.not_found", "permission" }, reads = true, example = [[local lines = service.log("nginx", { since = "10m", matching = "error" })]],
+  run = function(unit, o)
+    local since = o.since
+    if type(since) == "string" then since = time.before(time.now(), since) end
+    if type(since) ~= "number" then since = tonumber(time.format(since, "%s")) end
+    local out = run(command("journalctl", o, "--unit=" .. unit, "--since=@" .. ("%d"):format(math.floor(since)), "--lines=" .. ("%d"):format(o.lines),
+      "--output=cat", "--no-pager", "--quiet"), { reads = true }).out
+    local wanted = type(o.matching) == "string" and { o.matching } or o.matching
+    local found = {}
+    for text_line in out:gmatch "[^\n]+" do
+      local fits = not wanted
+      for _, text in ipairs(wanted or {}) do fits = fits or text_line:find(text, 1, true) ~= nil end
+      if fits then found[#found + 1] = text_line end
+    end
+    return found
+  end }
 
 return M

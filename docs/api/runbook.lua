@@ -1228,7 +1228,7 @@ copy = {}
 ---@param source connection a connection; read under one snapshot
 ---@param target connection a connection with access write; its database must be empty
 ---@param options? copy.database.options what to copy, and how
----@return table {tables, rows, bytes, seconds, preflight_s, load_s, index_s, streams, snapshot, run, restarted, per_table, report, findings}: per_table lists {table, rows, bytes, chunks, seconds}; report says of every object {object, kind, outcome, reason}
+---@return table {tables, rows, bytes, seconds, preflight_s, load_s, index_s, streams, snapshot, run, restarted, per_table, report, findings, mark}: mark is for copy.written_since; per_table lists {table, rows, bytes, chunks, seconds}; report says of every object {object, kind, outcome, reason}
 function copy.database(source, target, options) end
 
 ---@class copy.table.options
@@ -1294,6 +1294,12 @@ function copy.plan(source, target, options) end
 ---@param other? connection the connection copied into, where the first one is the source
 ---@return string "done", "partial" or "absent"; as a second value {run, tables, rows, source, snapshot, running}
 function copy.state(target, other) end
+
+---How many rows were written to a copy since it was made, by anybody: what going back to its source would lose.
+---@param target connection the connection copied into
+---@param copied table the result of copy.database
+---@return table as from db.written_since: {rows, tables, nothing}
+function copy.written_since(target, copied) end
 
 ---Drops the tables that a copy made in the target, by its ledger, and the ledger; nothing else.
 ---@param target connection the connection copied into
@@ -1677,6 +1683,16 @@ function yaml.documents(text) end
 ---@param value any table, text, number, boolean, null; secrets have no form in YAML
 ---@return string YAML in UTF-8
 function yaml.encode(value) end
+
+---Tables with methods, for libraries.
+---@class valueslib
+values = {}
+
+---A type of tables whose methods are there again when a result comes back from the journal. A library makes it while the file loads.
+---@param name string its own name and a dot first: "shop.rows"
+---@param methods table name = function(self, …)
+---@return function makes a value of that type of a table, and returns it
+function values.type(name, methods) end
 
 ---@class playbook.options
 ---@field ask? table within, escalate, otherwise, role: how long a question waits, who is asked next, and what then happens

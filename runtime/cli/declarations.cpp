@@ -15,6 +15,7 @@ namespace runbook::cli {
 struct Declarations::Impl {
     explicit Impl(const Context& context) : engine(context.register_bindings, silent()) {}
     engine::Engine engine;
+    std::unique_ptr<vm::Registry> libraries;
 };
 
 Declarations::Declarations(const Context& context) : impl_(std::make_unique<Impl>(context)) {}
@@ -23,6 +24,14 @@ Declarations::~Declarations() = default;
 
 const vm::Registry& Declarations::registry() const {
     return impl_->engine.registry();
+}
+
+const vm::Registry& Declarations::libraries() const {
+    if (!impl_->libraries) {
+        impl_->libraries = std::make_unique<vm::Registry>();
+        impl_->engine.declare_libraries(*impl_->libraries);
+    }
+    return *impl_->libraries;
 }
 
 void write_file(const std::string& path, const std::string& text) {

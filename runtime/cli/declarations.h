@@ -15,6 +15,8 @@ class Declarations {
     explicit Declarations(const Context& context);
     ~Declarations();
     const vm::Registry& registry() const;
+    /// The modules of the standard library, an area each; loaded at the first call.
+    const vm::Registry& libraries() const;
 
   private:
     struct Impl;

@@ -7,6 +7,7 @@
 #include "runtime/base/time.h"
 #include "runtime/base/worker.h"
 #include "runtime/engine/beginning.h"
+#include "runtime/engine/libraries.h"
 #include "runtime/engine/library.h"
 #include "runtime/engine/lists.h"
 #include "runtime/engine/needs.h"
@@ -546,6 +547,11 @@ const vm::Registry& Engine::registry() {
         lua_pop(L, 1);
     }
     return impl_->described->registry;
+}
+
+void Engine::declare_libraries(vm::Registry& into) {
+    registry();
+    engine::declare_libraries(impl_->described->state->L(), into);
 }
 
 } // namespace runbook::engine

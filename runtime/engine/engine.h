@@ -127,6 +127,8 @@ class Engine {
     /// The declarations of everything (bindings and words), for types, doc, completion and the
     /// REPL.
     const vm::Registry& registry();
+    /// Adds the modules of the standard library, an area each (libraries.h).
+    void declare_libraries(vm::Registry& into);
 
   private:
     int continue_run(const std::string& run, const std::string& mode, const std::string& way,

@@ -1,6 +1,7 @@
 #include "runtime/repl/native.h"
 
 #include "runtime/base/redact.h"
+#include "runtime/engine/libraries.h"
 #include "runtime/repl/table.h"
 #include "runtime/vm/userdata.h"
 #include "runtime/vm/values.h"
@@ -88,7 +89,19 @@ int help(lua_State* L) {
                 text += fmt::format("  {:<10} {}\n", area.name, area.doc);
             text += "help \"NAME\" shows an area or a function; :help the commands of the prompt\n";
         } else {
-            text = registry.help(lua_type(L, 1) == LUA_TSTRING ? lua_tostring(L, 1) : "?");
+            const std::string name = lua_type(L, 1) == LUA_TSTRING ? lua_tostring(L, 1) : "?";
+            text = registry.help(name);
+            if (text.starts_with("no help for ")) {
+                try {
+                    vm::Registry modules; // loaded only here
+                    engine::declare_libraries(L, modules);
+                    if (const std::string more = modules.help(name);
+                        !more.starts_with("no help for "))
+                        text = more;
+                } catch (const std::exception& error) {
+                    text = error.what();
+                }
+            }
         }
         lua_pushlstring(L, text.data(), text.size());
     }

@@ -380,7 +380,8 @@ def test_doc_and_types(runbook, tmp_path):
     assert runbook("doc", "step").out.startswith("step(")
     assert "db" in runbook("doc").out
     result = runbook("types", tmp_path / "types")
-    assert (result.exit, result.out) == (0, f"{tmp_path}/types/runbook.lua\n{tmp_path}/types/runbook_test.lua\n")
+    assert result.exit == 0 and result.out.startswith(f"{tmp_path}/types/runbook.lua\n{tmp_path}/types/runbook_test.lua\n")
+    assert f"{tmp_path}/types/libraries/kube.lua\n" in result.out
     assert (tmp_path / "types" / "runbook.lua").read_text().startswith("---@meta")
 
 

@@ -109,9 +109,9 @@ def test_refusals(runbook, playbook):
         try(config.values, "a", { b = "1\\n2" }), try(config.edit, "a"), try(config.environment, "app", {}), try(config.environment, "app", { A = 1 }, { folder = "x" }) }
     """)
     assert [e["message"] for e in errors] == [
-        "config.files: argument 1 'options': no file is named: { dir = …, [\"config/app.yml\"] = \"deploy/app.yml\" }",
-        "config.files: argument 1 'options': 'a': the file to put there expected, got number",
-        "config.files: argument 1 'options': table expected, got string",
+        "config.files: argument 1 'files': no file is named: { dir = …, [\"config/app.yml\"] = \"deploy/app.yml\" }",
+        "config.files: argument 1 'files': 'a': the file to put there expected, got number",
+        "config.files: argument 1 'files': table expected, got string",
         "config.values: argument 2 'values': table of name = value expected",
         "config.values: argument 2 'values': 'b c' is no name of a setting",
         "config.values: argument 2 'values': 'b': a line end has no place in a value",

@@ -14,7 +14,8 @@ ROOT = "projects/shop/databases/(default)"
 class Firestore:
     def __init__(self):
         self.documents, self.operations, self.commits, self.version, self.looks = {}, [], 0, 0, 2
-        self.fail_next, self.started = None, []
+        self.fail_next, self.started, self.exports, self.indexes = None, [], {}, []
+        self.before_commit = self.before_count = None
         fake = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -46,12 +47,25 @@ class Firestore:
         if who != "Bearer the_access_token":
             return self.refuse(401, "UNAUTHENTICATED", "no token")
         if path == f"{ROOT}/documents:commit":
+            if self.before_commit:
+                self.before_commit()
             return self.commit(body["writes"])
+        if path == f"{ROOT}/documents:listCollectionIds":
+            return 200, {"collectionIds": sorted({name.split("/")[0] for name in self.documents})}
+        if found := re.fullmatch(re.escape(ROOT) + r"/documents(?:/(.*))?:(runQuery|runAggregationQuery)", path):
+            return 200, self.queried(found[1] or "", found[2], body)
+        if found := re.fullmatch(re.escape(ROOT) + r"/collectionGroups/([^/]+)/indexes", path):
+            return self.index(method, found[1], body)
         if path in (f"{ROOT}:exportDocuments", f"{ROOT}:importDocuments"):
             uri = body.get("outputUriPrefix") or body["inputUriPrefix"]
             self.started.append((path.split(":")[1], uri, body.get("collectionIds")))
+            if "export" in path:
+                self.exports[uri] = {n: d for n, d in self.documents.items() if self.chosen(n, body)}
+            elif uri not in self.exports:
+                return self.refuse(404, "NOT_FOUND", "no export at " + uri)
             one = {"name": f"{ROOT}/operations/op{len(self.operations)}", "done": False, "looks": self.looks,
-                   "metadata": {"operationState": "PROCESSING", "progressDocuments": {"completedWork": "5", "estimatedWork": "10"}, **({"outputUriPrefix": uri} if "export" in path else {})}}
+                   "holds": (uri, body), "is_import": "import" in path,
+                   "metadata": {"operationState": "PROCESSING", "startTime": self.now(), **({"collectionIds": body["collectionIds"]} if body.get("collectionIds") else {}), "progressDocuments": {"completedWork": "5", "estimatedWork": "10"}, **({"outputUriPrefix": uri} if "export" in path else {})}}
             if self.fail_next:
                 one["will_fail"], self.fail_next = self.fail_next, None
             self.operations.insert(0, one)
@@ -70,16 +84,70 @@ class Firestore:
             return 200, {**page, **({"nextPageToken": str(begin + size)} if len(names) > begin + size else {})}
         return self.refuse(404, "NOT_FOUND", "no document")
 
+    def now(self):
+        """A time of its own for each event; nanoseconds as Firestore writes them: none to nine digits."""
+        self.version += 1
+        return f"2026-01-01T00:00:{self.version // 1000:02}" + f".{self.version % 1000:03}".rstrip("0").rstrip(".") + "Z"
+
+    def put(self, name, fields):
+        old, now = self.documents.get(name), self.now()
+        if old and old["fields"] == fields:
+            return  # a write that changes nothing keeps the time
+        self.documents[name] = {"name": f"{ROOT}/documents/{name}", "fields": fields, "createTime": old["createTime"] if old else now, "updateTime": now}
+
+    @staticmethod
+    def chosen(name, body):
+        return not body.get("collectionIds") or name.split("/")[-2] in body["collectionIds"]
+
+    def queried(self, parent, what, body):
+        query = body["structuredQuery"] if what == "runQuery" else body["structuredAggregationQuery"]["structuredQuery"]
+        source = query["from"][0]
+        if what == "runAggregationQuery" and self.before_count:
+            self.before_count()
+        names = [n for n in sorted(self.documents) if source.get("allDescendants") or n.rsplit("/", 2)[0] == parent or (not parent and n.count("/") == 1)]
+        names = [n for n in names if source.get("collectionId") in (None, n.split("/")[-2])]
+        if what == "runAggregationQuery":
+            return [{"result": {"aggregateFields": {"n": {"integerValue": str(len(names))}}}, "readTime": self.now()}]
+        for one in query.get("where", {}).get("compositeFilter", {}).get("filters", []):
+            field = one["fieldFilter"]
+            assert field["op"] == "EQUAL"
+            names = [n for n in names if self.documents[n]["fields"].get(field["field"]["fieldPath"]) == field["value"]]
+        if start := query.get("startAt"):
+            assert start["before"] is False and query["orderBy"][0]["field"]["fieldPath"] == "__name__"
+            names = [n for n in names if f"{ROOT}/documents/{n}" > start["values"][0]["referenceValue"]]
+        found = [self.documents[n] for n in names[:query.get("limit")]]
+        if query.get("select"):
+            found = [{k: v for k, v in d.items() if k != "fields"} for d in found]
+        read = self.now()
+        return [{"document": d, "readTime": read} for d in found] or [{"readTime": read}]
+
+    def index(self, method, group, body):
+        if method == "GET":
+            for one in self.indexes:
+                one["looks"] -= 1
+                if one["looks"] <= 0:
+                    one["state"] = "READY"
+            return 200, {"indexes": [{k: v for k, v in one.items() if k != "looks"} for one in self.indexes]} if self.indexes else {}
+        assert set(body) == {"queryScope", "fields"}
+        self.indexes.append({"name": f"{ROOT}/collectionGroups/{group}/indexes/i{len(self.indexes)}", "queryScope": body["queryScope"], "looks": 3,
+                             "fields": [*body["fields"], {"fieldPath": "__name__", "order": "ASCENDING"}], "state": "CREATING"})
+        return 200, {"name": f"{ROOT}/operations/index"}
+
     def shown(self, one):
-        return {k: v for k, v in one.items() if k not in ("looks", "will_fail")}
+        return {k: v for k, v in one.items() if k not in ("looks", "will_fail", "holds", "is_import")}
 
     def look(self, one):
         one["looks"] -= 1
         if one["looks"] <= 0 and not one["done"]:
             one["done"] = True
-            one["metadata"]["progressDocuments"]["completedWork"] = "10"
+            uri, body = one["holds"]
+            one["metadata"]["progressDocuments"]["completedWork"] = str(len([n for n in self.exports[uri] if self.chosen(n, body)]))
             if "will_fail" in one:
                 one["error"] = {"message": one["will_fail"]}
+            elif one["is_import"]:
+                for name, document in self.exports[uri].items():
+                    if self.chosen(name, body):
+                        self.put(name, document["fields"])
             elif "outputUriPrefix" in one["metadata"]:
                 one["response"] = {"outputUriPrefix": one["metadata"]["outputUriPrefix"]}
         return self.shown(one)
@@ -99,10 +167,11 @@ class Firestore:
                 continue
             fields = write["update"]["fields"]
             if "updateMask" in write:
-                assert sorted(p.strip("`") for p in write["updateMask"]["fieldPaths"]) == sorted(fields)
-                fields = {**(old or {"fields": {}})["fields"], **fields}
-            self.version += 1
-            new[name] = {"name": f"{ROOT}/documents/{name}", "fields": fields, "updateTime": f"2026-01-01T00:00:00.{self.version:06}Z"}
+                mask = [p.strip("`") for p in write["updateMask"]["fieldPaths"]]
+                assert set(fields) <= set(mask)
+                fields = {**{k: v for k, v in (old or {"fields": {}})["fields"].items() if k not in mask}, **fields}
+            now = self.now()
+            new[name] = {"name": f"{ROOT}/documents/{name}", "fields": fields, "createTime": old["createTime"] if old else now, "updateTime": now}
         self.documents, self.commits = new, self.commits + 1
         return 200, {}
 
@@ -165,13 +234,15 @@ def test_many_in_batches(runbook, playbook, fake):
 def test_an_export_is_started_once_and_found_again(runbook, playbook, fake):
     seen = ask(runbook, playbook, fake, """
       local o = { operation = ctx.id, every = "10ms", progress = ctx.progress, collections = { "users" } }
+      db:set("users/anna", { n = 1 })
+      db:set("others/x", { n = 1 })
       local before = db:operation(ctx.id, fast)
       local one, two = db:export("gs://bucket/", o), db:export("gs://bucket/", o)
       local state, found = db:operation(ctx.id, fast)
       db:import(one, fast)
       return { before, one.operation == two.operation, one.uri:match "^gs://bucket/.*_evaluate$" == one.uri, one.documents, state, found.uri == one.uri }
     """)
-    assert seen == ["absent", True, True, 10, "done", True]
+    assert seen == ["absent", True, True, 1, "done", True]
     assert [s[0] for s in fake.started] == ["exportDocuments", "importDocuments"] and fake.started[0][2] == ["users"]
 
 
@@ -185,14 +256,175 @@ def test_an_export_that_fails(runbook, playbook, fake):
 
 def test_refusals(runbook, playbook, fake):
     errors = ask(runbook, playbook, fake, """
-      return { try(fs_.open, {}), try(db.get, db, "users"), try(db.get, db, "users//x"), try(db.set, db, "a/b", 5), try(db.set, db, "a/b", {}, { exist = true }), try(db.export, db, "s3://x", {}),
+      return { try(fs_.open, {}), try(db.get, db, "users"), try(db.get, db, "users//x"), try(db.set, db, "a/b", 5), try(db.set, db, "a/b", {}, { exist = true }), try(db.export, db, "s3://x", { operation = "x" }),
         try(db.export, db, "gs://x", {}), try(db.set_all, db, {}, { batch = 501 }), try(db.set, db, "a/b", { f = function() end }) }
     """)
     assert [e["message"] for e in errors] == [
-        "firestore.open: argument 1 'options': option 'project' is required", "db:get: argument 1 'path': 'users' is a collection; a document is collection/name",
-        "db:get: argument 1 'path': 'users//x' has an empty part", "db:set: argument 2 'fields': table expected, got number",
-        "db:set: argument 3 'options': unknown option 'exist' (did you mean 'exists'?)", "db:export: argument 1 'uri': gs://bucket expected, got 's3://x'",
-        "db:export: argument 2 'options': option 'operation' is required", "db:set_all: argument 2 'options': option 'batch': 1 to 500 expected, got 501",
+        "firestore.open: argument 1 'options': option 'project' is required", "firestore.get: argument 2 'path': 'users' is a collection; a document is collection/name",
+        "firestore.get: argument 2 'path': 'users//x' has an empty part", "firestore.set: argument 3 'fields': table expected, got number",
+        "firestore.set: argument 4 'options': unknown option 'exist' (did you mean 'exists'?)", "firestore.export: argument 2 'uri': gs://bucket expected, got 's3://x'",
+        "firestore.export: argument 3 'options': option 'operation' is required", "firestore.set_all: argument 3 'options': option 'batch': 2 to 500 expected, got 501",
         "field 'f': Firestore has no function"]
     wrong = ask(runbook, playbook, fake, 'return try(db.get, db, "a/b")', key="another_token")
     assert wrong["kind"] == "http.status" and "another_token" not in json.dumps(wrong)
+
+
+USERS = "for i = 1, 25 do db:set(('users/u%02d'):format(i), { n = i, old = true, half = i / 2 }) end\n"
+TRANSFORM = """
+      local seen = 0
+      local function transform(fields, path)
+        seen = seen + 1
+        if fields.n % 2 == 0 then return nil end
+        fields.name, fields.old = path, nil
+        return fields
+      end
+"""
+
+
+def test_a_collection_is_migrated_in_batches(runbook, playbook, fake):
+    seen = ask(runbook, playbook, fake, TRANSFORM + USERS + """
+      local before = db:migration_state "users"
+      local done = db:migrate("users", { transform = transform, batch = 11, validate = true })
+      local state, note = db:migration_state "users"
+      local again = db:migrate("users", { transform = transform, batch = 11 })
+      return { before, done, state, note.batch, again.documents, seen, db:get "users/u01", db:get "users/u02", (db:migration_state("users", { version = "2" })) }
+    """)
+    assert seen == ["absent", {"documents": 25, "changed": 13, "batches": 3}, "done", 3, 25, 25, {"n": 1, "half": 0.5, "name": "users/u01"},
+                    {"n": 2, "half": 1, "old": True}, "absent"]
+
+
+def test_a_migration_goes_on_behind_its_last_batch(runbook, playbook, fake):
+    seen = ask(runbook, playbook, fake, USERS + """
+      local times, left = {}, 12
+      local function transform(fields, path)
+        if left == 0 then error { kind = "lua", message = "stopped" } end
+        left, times[path] = left - 1, (times[path] or 0) + 1
+        fields.n = fields.n + 100
+        return fields
+      end
+      local first = try(db.migrate, db, "users", { transform = transform, batch = 6 })
+      local state, note = db:migration_state "users"
+      local broken = db:validate "users"
+      left = 100
+      local done, sum = db:migrate("users", { transform = transform, batch = 6 }), 0
+      for name, fields in db:documents "users" do sum = sum + fields.n end
+      local fine = db:validate { { "users", critical = true, valid = function(fields) return fields.n > 101, "is " .. fields.n end } }
+      return { first.message, state, note.documents, broken.errors, broken.problems, done.documents, sum, fine.coverage, fine.errors, fine.problems }
+    """)
+    assert seen == ["stopped", "partial", 10, 1, ["users: its migration ended at batch 2"], 25, 25 * 100 + 325, 1, 1, ["users/u01: is 101"]]
+
+
+def test_a_document_that_changes_meanwhile_is_read_again(runbook, playbook, fake):
+    fake.documents["users/a"] = {"name": f"{ROOT}/documents/users/a", "fields": {"n": {"integerValue": "1"}}, "createTime": "2026-01-01T00:00:00Z", "updateTime": "2026-01-01T00:00:00Z"}
+
+    def meanwhile():
+        fake.before_commit = None
+        fake.put("users/a", {"n": {"integerValue": "7"}, "half": {"doubleValue": 4}})
+
+    fake.before_commit = meanwhile
+    seen = ask(runbook, playbook, fake, """
+      local done = db:migrate("users", { transform = function(fields) fields.n = fields.n * 10 return fields end })
+      return { done.changed, db:get("users/a").n }
+    """)
+    assert seen == [1, 70]
+    assert fake.documents["users/a"]["fields"]["half"] == {"doubleValue": 4}  # what the migration did not change keeps its type
+
+
+def test_sub_steps_of_a_migration(runbook, playbook, fake):
+    path = playbook(f"""\
+local firestore = require "firestore"
+local p = playbook "m" {{ summary = "x", needs = {{ http = {{ "127.0.0.1" }} }}, params = {{ token = {{ "secret", from = "env:KEY", doc = "x" }} }} }}
+local db = firestore.open {{ project = "shop", token = p.token, api = "{fake.url}" }}
+step "fill" {{ undo = keep "x", run = function() {USERS} end }}
+step "migrate" {{ undo = keep "x", observe = function() return db:migration_state "users" end,
+  run = function(ctx)
+    return db:migrate("users", {{ batch = 11, each = ctx.step, progress = ctx.progress, transform = function(fields) return {{ n = fields.n + 1 }} end }})
+  end }}
+""")
+    crashed = runbook("exec", path.name, "--run-id", "r1", "--output", "json", cwd=path.parent, env={"KEY": "the_access_token", "RUNBOOK_FAILPOINT": "effect.after:27"})
+    assert crashed.exit != 0
+    done = runbook("resume", "r1", "--output", "json", cwd=path.parent, env={"KEY": "the_access_token"})
+    assert done.exit == 0, done.out + done.err
+    assert sorted(int(d["fields"]["n"]["integerValue"]) for n, d in fake.documents.items() if n.startswith("users/")) == list(range(2, 27))
+
+
+def test_an_import_brings_back_what_was_exported(runbook, playbook, fake):
+    seen = ask(runbook, playbook, fake, USERS + """
+      local o = { operation = ctx.id, every = "10ms", collections = { "users" } }
+      local mark = db:export("gs://bucket", o)
+      local none = db:written_since(mark)
+      local word = db:difference(mark, "users"):sentence()
+      db:set("users/new", { n = 99 })
+      db:set("users/u01", { n = 500 })
+      db:set("others/x", { n = 1 })
+      db:delete "users/u02"
+      local some, diff = db:written_since(mark), db:difference(mark.uri, "users")
+      db:migrate("users", { transform = function(fields) fields.x = 1 return fields end })
+      local done = db:import(mark, { collections = { "users" }, delete_extra = true, every = "10ms" })
+      local sum, count = 0, 0
+      for _, fields in db:documents "users" do sum, count = sum + fields.n, count + 1 end
+      return { none.rows, none.nothing, word, some.rows, some.nothing, some.tables, diff:sentence(), done.removed, sum, count, db:get "others/x", (db:migration_state "users"),
+        try(db.difference, db, "gs://nowhere/x") }
+    """)
+    assert seen[:12] == [0, True, "no document is newer than the export", 2, False, {"users": {"written": 2}}, "2 documents newer than the export would be lost", 1, 325, 25, {"n": 1}, "absent"]
+    assert seen[12] == {"kind": "firestore.export", "message": "Firestore knows no finished export to gs://nowhere/x: when it began is not known",
+                        "hint": "give the result of db:export; operations are listed by: gcloud firestore operations list"}
+
+
+def test_quiet_is_proven(runbook, playbook, fake):
+    code = USERS + 'local seen = try(db.expect_quiet, db, { for_ = "10ms" })\nlocal all = type(seen) == "string" and db:expect_quiet { for_ = "10ms" }.documents\nreturn { seen, all }'
+    assert ask(runbook, playbook, fake, code) == ["no error", 25]
+
+    def meanwhile():
+        fake.put("orders/new", {})
+
+    fake.before_count = meanwhile
+    wrong = ask(runbook, playbook, fake, code)[0]
+    assert wrong["kind"] == "firestore.busy" and wrong["message"] == "it is not quiet: 1 documents were written (orders/new) within 10ms", wrong
+
+    def removes():
+        fake.documents.pop("users/u01", None) if "gone" in fake.__dict__ else fake.__dict__.update(gone=True)
+
+    fake.before_count = removes
+    assert ask(runbook, playbook, fake, code)[0]["message"].startswith("it is not quiet: there were 26 documents, and now 25")
+
+
+def test_indexes_and_their_speed(runbook, playbook, fake, tmp_path):
+    wanted = {"indexes": [{"collectionGroup": "users", "queryScope": "COLLECTION", "fields": [{"fieldPath": "city", "order": "ASCENDING"}, {"fieldPath": "tags", "arrayConfig": "CONTAINS"}]}]}
+    seen = evaluate(runbook, playbook, f"""
+      local fs_ = require "firestore"
+      local db = fs_.open {{ project = "shop", token = p.token, api = "{fake.url}" }}
+      {USERS}
+      fs.write("firestore.indexes.json", [[{json.dumps(wanted)}]])
+      fs.write("broken.json", "[]")
+      local before = db:indexes()
+      local texts = before:missing "firestore.indexes.json"
+      local made = db:create_indexes("firestore.indexes.json", {{ every = "1ms" }})
+      local after = db:indexes()
+      local speed = db:benchmark({{ {{ "users", where = {{ {{ "n", "==", 5 }} }}, below = "10m" }}, {{ "users", order_by = "n", limit = 3, below = 0 }} }}, {{ times = 3 }})
+      return {{ before:has "firestore.indexes.json", texts, made, after:has "firestore.indexes.json", after.ready, db:create_indexes "firestore.indexes.json",
+        speed.over_target, #speed.queries, speed.queries[1].below, try(after.has, after, "broken.json"), try(db.benchmark, db, {{ {{ "users", were = 1 }} }}) }}
+    """, needs='http = { "127.0.0.1" }, files = { "firestore.indexes.json", "broken.json" }', params='token = { "secret", from = "env:KEY", doc = "x" }', env={"KEY": "the_access_token"})
+    assert seen[:9] == [False, ["users: city ASCENDING, tags CONTAINS"], 1, True, ["users: city ASCENDING, tags CONTAINS"], 0, 1, 2, 600]
+    assert seen[9]["message"] == 'broken.json: a file of indexes expected, { "indexes": [ … ] }'
+    assert seen[10]["message"] == "firestore.benchmark: argument 2 'queries': entry 1: unknown option 'were'"
+
+
+def test_indexes_keep_their_methods_in_a_result(runbook, playbook, fake):
+    path = playbook(f"""\
+local firestore = require "firestore"
+local p = playbook "m" {{ summary = "x", needs = {{ http = {{ "127.0.0.1" }}, files = {{ "wanted.json" }} }}, params = {{ token = {{ "secret", from = "env:KEY", doc = "x" }} }} }}
+local db = firestore.open {{ project = "shop", token = p.token, api = "{fake.url}" }}
+checkpoint "indexes" {{ run = function() return {{ indexes = db:indexes() }} end, pass = function(r) return r.indexes:has "wanted.json" end, fail = {{ otherwise = rollback "no" }} }}
+""")
+    (path.parent / "wanted.json").write_text('{ "indexes": [] }')
+    assert runbook("exec", path.name, cwd=path.parent, env={"KEY": "the_access_token"}).exit == 0
+
+
+def test_an_export_is_a_parameter(runbook, playbook):
+    path = playbook('local p = playbook "m" { summary = "x", params = { export = { "export", required = true, doc = "to restore" } } }\n'
+                    'step "a" { run = function() return p.export end }')
+    wrong = runbook("exec", path.name, "--export", "s3://x/y", cwd=path.parent)
+    assert wrong.exit == 2 and "parameter --export: an export such as gs://bucket/folder expected, got 's3://x/y'" in wrong.err
+    fine = runbook("exec", path.name, "--export", "gs://bucket/before/", "--output", "json", cwd=path.parent)
+    assert [e["result"] for e in fine.events() if e["event"] == "step.finished"] == ["gs://bucket/before"]

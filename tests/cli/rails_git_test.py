@@ -42,8 +42,8 @@ def test_what_goes_wrong(runbook, playbook, standins, app):  # noqa: F811
     assert [e["message"] for e in errors] == [
         "the expression printed no result: the process ended early", "rails.app: argument 1 'options': option 'dir' is required",
         "rails.app: argument 1 'options': option 'dir': string expected, got number",
-        "rails.bundle: argument 1 'app': what rails.app returned expected, got table", "rails.canary: argument 2 'names': list of names expected",
-        "app:json: argument 1 'code': must not be empty"]
+        "rails.bundle: argument 1 'app': a rails.app expected, got table", "rails.canary: argument 2 'names': list of names expected",
+        "rails.json: argument 2 'code': must not be empty"]
 
 
 def test_the_old_gems_are_installed_after_the_old_gemfile_is_back(runbook, playbook, standins, app):  # noqa: F811

@@ -136,7 +136,7 @@ def test_what_goes_wrong(runbook, playbook, api):
     assert [e["message"].split(" after ")[0] for e in errors] == [
         "Render has no service 'absent' that this token may see", "web: the deploy dep-2 ended as build_failed",
         "render.suspend: argument 3 'options': unknown option 'witin' (did you mean 'within'?)",
-        "render.resume: argument 3 'scale': number of instances expected, got string", "render.reachable: argument 2 'services': list of names expected, got string",
+        "render.resume: argument 3 'scale': a whole number expected, got string", "render.reachable: argument 2 'services': list of names expected, got string",
         "web: is to be suspended, but it is not so"]
 
 

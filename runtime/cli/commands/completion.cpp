@@ -96,6 +96,8 @@ void offer_kind(const Context& context, Complete kind) {
         const Declarations declarations(context);
         for (const std::string& name : declarations.registry().names())
             offer(name, "");
+        for (const std::string& name : declarations.libraries().names())
+            offer(name, "");
         break;
     }
     case Complete::run: {

@@ -2,7 +2,7 @@
 -- Values are made while the file loads; a database is a handle that connects on first use.
 local host = ...
 
-local types = { string = 1, number = 1, integer = 1, boolean = 1, path = 1, url = 1, enum = 1, list = 1, secret = 1, database = 1, duration = 1 }
+local types = { string = 1, number = 1, integer = 1, boolean = 1, path = 1, url = 1, enum = 1, list = 1, secret = 1, database = 1, duration = 1, export = 1 }
 
 local function dashed(name) return "--" .. name:gsub("_", "-") end
 
@@ -13,6 +13,11 @@ function convert.url(text)
   return text
 end
 function convert.path(text) return text end
+-- Where an export lies: chosen by whoever starts the run, never the newest by itself.
+function convert.export(text)
+  if text:match "^gs://[^/]+/[^/]" then return (text:gsub("/+$", "")) end
+  return nil, "an export such as gs://bucket/folder expected"
+end
 function convert.number(text) return tonumber(text), "a number expected" end
 function convert.integer(text)
   local n = tonumber(text)
