@@ -57,6 +57,7 @@ void register_db(vm::State& state, vm::Registry& registry) {
     register_db_facts(area, state);
     register_db_fence(area, state);
     register_db_session(area, state);
+    register_db_prepare(area, state, registry);
     register_db_server(area, state);
     area.type<db::Handle>(
             "A database: its address, and a session that opens with the first statement.")
@@ -90,6 +91,7 @@ void register_db(vm::State& state, vm::Registry& registry) {
         .method("value")
         .method("rows")
         .method("execute")
+        .method("prepare")
         .method("script")
         .method("transaction")
         .method("savepoint")

@@ -18,16 +18,14 @@ db::StatementOptions options_of(const db::Handle& handle) {
 }
 
 bind::Job<ResultSet> query_job(bind::Call& call, const HandlePtr& handle, std::string sql,
-                               bind::Rest params, std::size_t limit, bool named) {
+                               bind::Rest params, bool named) {
     require_writes_for(call, sql);
     return on_session<ResultSet>(call, handle,
                                  [handle, sql = std::move(sql), params = std::move(params.values),
-                                  limit, named](db::Connection& connection, Cancel& cancel) {
-                                     ResultSet result = read_all(connection, sql, params,
-                                                                 handle->timeout(), limit, cancel);
-                                     if (named)
-                                         check_names(*result.columns);
-                                     return result;
+                                  named](db::Connection& connection, Cancel& cancel) {
+                                     auto cursor =
+                                         connection.query(sql, params, options_of(*handle), cancel);
+                                     return read_all(*cursor, named, cancel);
                                  });
 }
 
@@ -46,15 +44,12 @@ void require_writes_for(bind::Call& call, const std::string& sql) {
         call.require_writes();
 }
 
-ResultSet read_all(db::Connection& connection, const std::string& sql,
-                   const std::vector<Value>& params, std::chrono::milliseconds timeout,
-                   std::size_t limit, Cancel& cancel) {
-    db::StatementOptions options;
-    options.timeout = timeout;
-    auto cursor = connection.query(sql, params, options, cancel);
+namespace {
+
+ResultSet read_up_to(db::Cursor& cursor, std::size_t limit, Cancel& cancel) {
     ResultSet result;
-    result.columns = std::make_shared<const std::vector<db::Column>>(cursor->columns());
-    while (db::BatchPtr batch = cursor->next(cancel)) {
+    result.columns = std::make_shared<const std::vector<db::Column>>(cursor.columns());
+    while (db::BatchPtr batch = cursor.next(cancel)) {
         result.rows += batch->rows();
         result.batches.push_back(std::move(batch));
         if (result.rows > limit)
@@ -64,6 +59,41 @@ ResultSet read_all(db::Connection& connection, const std::string& sql,
                         "for row in db.rows(connection, sql) do … end reads them one by one");
     }
     return result;
+}
+
+} // namespace
+
+ResultSet read_all(db::Connection& connection, const std::string& sql,
+                   const std::vector<Value>& params, std::chrono::milliseconds timeout,
+                   std::size_t limit, Cancel& cancel) {
+    db::StatementOptions options;
+    options.timeout = timeout;
+    return read_up_to(*connection.query(sql, params, options, cancel), limit, cancel);
+}
+
+ResultSet read_all(db::Cursor& cursor, bool named, Cancel& cancel) {
+    ResultSet result = read_up_to(cursor, most_rows, cancel);
+    if (named)
+        check_names(*result.columns);
+    return result;
+}
+
+void check_one_row(const ResultSet& result, std::string_view function) {
+    if (result.rows > 1)
+        throw Error("usage",
+                    std::string(function) + ": the statement gave " +
+                        text::grouped(static_cast<std::int64_t>(result.rows)) + " rows",
+                    "query returns all of them");
+}
+
+Map executed_map(db::Executed done) {
+    List warnings;
+    for (std::string& warning : done.warnings)
+        warnings.emplace_back(std::move(warning));
+    Map out{{"rows_affected", done.rows_affected}, {"warnings", std::move(warnings)}};
+    if (done.last_insert_id != 0)
+        out.set("last_insert_id", done.last_insert_id);
+    return out;
 }
 
 void register_db_query(bind::Area& area, vm::State&, vm::Registry&) {
@@ -83,7 +113,7 @@ void register_db_query(bind::Area& area, vm::State&, vm::Registry&) {
                  "local rows = db.query(c, 'select ? as id, ? as name', 7, 'seven')\n"
                  "assert(#rows == 1 and rows[1].id == 7 and rows[1].name == 'seven')")
         .native([](bind::Call& call, HandlePtr handle, std::string sql, bind::Rest params) {
-            auto job = query_job(call, handle, std::move(sql), std::move(params), most_rows, true);
+            auto job = query_job(call, handle, std::move(sql), std::move(params), true);
             job.push = [](lua_State* L, ResultSet& result) { return push_rows(L, result); };
             return job;
         });
@@ -99,15 +129,11 @@ void register_db_query(bind::Area& area, vm::State&, vm::Registry&) {
             "local c = db.connect 'sqlite::memory:'\nassert(db.one(c, 'select 1 as n').n == 1)\n"
             "assert(db.one(c, 'select 1 where 1 = 0') == nil)")
         .native([](bind::Call& call, HandlePtr handle, std::string sql, bind::Rest params) {
-            auto job = query_job(call, handle, std::move(sql), std::move(params), most_rows, true);
+            auto job = query_job(call, handle, std::move(sql), std::move(params), true);
             auto read = std::move(job.work);
             job.work = [read = std::move(read)](Cancel& cancel) {
                 ResultSet result = read(cancel);
-                if (result.rows > 1)
-                    throw Error("usage",
-                                "db.one: the statement gave " +
-                                    text::grouped(static_cast<std::int64_t>(result.rows)) + " rows",
-                                "db.query returns all of them");
+                check_one_row(result, "db.one");
                 return result;
             };
             job.push = [](lua_State* L, ResultSet& result) { return push_first_row(L, result); };
@@ -124,14 +150,8 @@ void register_db_query(bind::Area& area, vm::State&, vm::Registry&) {
         .example(
             "local c = db.connect 'sqlite::memory:'\nassert(db.value(c, 'select ? + 1', 41) == 42)")
         .native([](bind::Call& call, HandlePtr handle, std::string sql, bind::Rest params) {
-            auto job = query_job(call, handle, std::move(sql), std::move(params), most_rows, false);
-            job.push = [](lua_State* L, ResultSet& result) {
-                if (result.rows == 0 || result.columns->empty())
-                    lua_pushnil(L);
-                else
-                    push_cell(L, *result.batches.front(), 0, 0);
-                return 1;
-            };
+            auto job = query_job(call, handle, std::move(sql), std::move(params), false);
+            job.push = [](lua_State* L, ResultSet& result) { return push_first_cell(L, result); };
             return job;
         });
 
@@ -151,16 +171,8 @@ void register_db_query(bind::Area& area, vm::State&, vm::Registry&) {
                 call, handle,
                 [handle, sql = std::move(sql),
                  params = std::move(params.values)](db::Connection& connection, Cancel& cancel) {
-                    db::Executed done =
-                        connection.execute(sql, params, options_of(*handle), cancel);
-                    List warnings;
-                    for (std::string& warning : done.warnings)
-                        warnings.emplace_back(std::move(warning));
-                    Map out{{"rows_affected", done.rows_affected},
-                            {"warnings", std::move(warnings)}};
-                    if (done.last_insert_id != 0)
-                        out.set("last_insert_id", done.last_insert_id);
-                    return out;
+                    return executed_map(
+                        connection.execute(sql, params, options_of(*handle), cancel));
                 });
         });
 

@@ -247,16 +247,25 @@ int push_iterator(lua_State* L, const std::shared_ptr<Rows>& rows) {
 } // namespace
 } // namespace runbook::bindings
 
-namespace runbook::bind {
-template <>
-struct Push<std::shared_ptr<bindings::Rows>> {
-    static int push(lua_State* L, const std::shared_ptr<bindings::Rows>& rows) {
-        return bindings::push_iterator(L, rows);
-    }
-};
-} // namespace runbook::bind
+int runbook::bind::Push<std::shared_ptr<runbook::bindings::Rows>>::push(
+    lua_State* L, const std::shared_ptr<bindings::Rows>& rows) {
+    return bindings::push_iterator(L, rows);
+}
 
 namespace runbook::bindings {
+
+std::shared_ptr<Rows> begin_rows(const HandlePtr& handle, std::unique_ptr<db::Cursor> cursor) {
+    check_names(cursor->columns());
+    auto columns = cursor->columns();
+    return std::make_shared<Rows>(handle,
+                                  std::make_shared<std::unique_ptr<db::Cursor>>(std::move(cursor)),
+                                  std::move(columns));
+}
+
+int push_rows_iterator(lua_State* L, const HandlePtr& handle, const std::shared_ptr<Rows>& rows) {
+    handle->set_live(rows);
+    return push_iterator(L, rows);
+}
 
 void register_db_rows(bind::Area& area, vm::State& state, vm::Registry& registry) {
     lua_State* L = state.L();
@@ -292,16 +301,10 @@ void register_db_rows(bind::Area& area, vm::State& state, vm::Registry& registry
                  params = std::move(params.values)](db::Connection& connection, Cancel& cancel) {
                     db::StatementOptions options;
                     options.timeout = handle->timeout();
-                    auto cursor = connection.query(sql, params, options, cancel);
-                    check_names(cursor->columns());
-                    auto columns = cursor->columns();
-                    return std::make_shared<Rows>(
-                        handle, std::make_shared<std::unique_ptr<db::Cursor>>(std::move(cursor)),
-                        std::move(columns));
+                    return begin_rows(handle, connection.query(sql, params, options, cancel));
                 });
             job.push = [handle](lua_State* to, RowsPtr& rows) {
-                handle->set_live(rows);
-                return push_iterator(to, rows);
+                return push_rows_iterator(to, handle, rows);
             };
             return job;
         });

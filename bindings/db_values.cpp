@@ -159,4 +159,12 @@ int push_first_row(lua_State* L, const ResultSet& result) {
     return 1;
 }
 
+int push_first_cell(lua_State* L, const ResultSet& result) {
+    if (result.rows == 0 || result.columns->empty())
+        lua_pushnil(L);
+    else
+        push_cell(L, *result.batches.front(), 0, 0);
+    return 1;
+}
+
 } // namespace runbook::bindings

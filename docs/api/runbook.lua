@@ -24,6 +24,7 @@ db = {}
 ---@field value function see the function of the same name
 ---@field rows function see the function of the same name
 ---@field execute function see the function of the same name
+---@field prepare function see the function of the same name
 ---@field script function see the function of the same name
 ---@field transaction function see the function of the same name
 ---@field savepoint function see the function of the same name
@@ -302,6 +303,12 @@ function db.give_back(pool, connection) end
 ---@return any what fn returned
 function db.use(pool, fn) end
 
+---Lets the server parse a statement once, to run it many times.
+---@param connection connection a connection; the statement lives in its session and ends with it
+---@param sql string one statement; parameters stand as ? (PostgreSQL: also $1)
+---@return statement statement:query(…), :one, :value, :rows, :execute, :close
+function db.prepare(connection, sql) end
+
 ---The size of the database, and the room on the disk under it.
 ---@param connection connection a connection; the server must be on this host (or be MariaDB with its plugin disks): no SQL tells it otherwise
 ---@return table {bytes, free, total, free_ratio, folder}
@@ -322,6 +329,54 @@ function db.facts(connection) end
 ---@param id integer as in db.running
 ---@return boolean false where there is no such session
 function db.cancel(connection, id) end
+
+---Prepared statements, which db.prepare makes: parsed once, run many times.
+---@class statementlib
+statement = {}
+
+---A prepared statement. It ends with its session.
+---@class statement
+---@field sql string what was prepared
+---@field query function see the function of the same name
+---@field one function see the function of the same name
+---@field value function see the function of the same name
+---@field rows function see the function of the same name
+---@field execute function see the function of the same name
+---@field close function see the function of the same name
+
+---Runs the statement and returns all of its rows.
+---@param statement statement from db.prepare
+---@param ... any values for the parameters, in order; null or nil for NULL
+---@return table[] one table by column name for each row, as db.query gives them
+function statement.query(statement, ...) end
+
+---Runs the statement and returns its one row.
+---@param statement statement from db.prepare
+---@param ... any values for the parameters, in order; null or nil for NULL
+---@return table the row by column name, or nil where there is none; a second row raises
+function statement.one(statement, ...) end
+
+---Runs the statement and returns the first column of its first row.
+---@param statement statement from db.prepare
+---@param ... any values for the parameters, in order; null or nil for NULL
+---@return any nil for NULL, and where there is no row
+function statement.value(statement, ...) end
+
+---Iterates over the statement's rows in bounded memory.
+---@param statement statement from db.prepare
+---@param ... any values for the parameters, in order; null or nil for NULL
+---@return function an iterator for `for row in …`, as db.rows gives it
+function statement.rows(statement, ...) end
+
+---Runs the statement for its effect.
+---@param statement statement from db.prepare, of a connection with access write or admin
+---@param ... any values for the parameters, in order; null or nil for NULL
+---@return table {rows_affected, last_insert_id, warnings}
+function statement.execute(statement, ...) end
+
+---Gives the statement back to the server; using it again is an error.
+---@param statement statement from db.prepare
+function statement.close(statement) end
 
 ---Backups that are proven: dumped by the engine's own tool, read back, restored to be sure.
 ---@class backuplib

@@ -4,7 +4,9 @@
 
 #include "runtime/base/error.h"
 #include "runtime/db/connection.h"
+#include "runtime/db/prepared.h"
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -67,6 +69,26 @@ void check_parameter_count(std::size_t expected, std::size_t given);
 
 /// Text of a double that reads back as the same double.
 std::string number_text(double number);
+
+/// What the three sessions share: they own the statements that were prepared in them. A session's
+/// destructor calls forget_prepared() before it ends what they need.
+class PreparingConnection : public Connection {
+  public:
+    /// See db::prepare.
+    Prepared& prepare(std::string_view sql, Cancel& cancel);
+    /// See db::unprepare.
+    void unprepare(Prepared& prepared) noexcept;
+
+  protected:
+    using Connection::Connection;
+    virtual std::unique_ptr<Prepared> make_prepared(std::string_view sql, Cancel& cancel) = 0;
+    /// Whether a statement can be closed now: no result is being read, no transaction has failed.
+    virtual bool can_unprepare() const = 0;
+    void forget_prepared() noexcept;
+
+  private:
+    std::vector<std::unique_ptr<Prepared>> prepared_, closing_;
+};
 
 /// Drivers, one `connect` each.
 std::unique_ptr<Connection> connect_postgres(const Url& url, const ConnectOptions& options,

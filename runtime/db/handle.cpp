@@ -153,6 +153,10 @@ Connection& Handle::session(bool may_write, Cancel& cancel) {
     return *core.connection;
 }
 
+std::weak_ptr<Connection> Handle::open_session() const {
+    return core_->connection;
+}
+
 void Handle::begin(bool may_write, Cancel& cancel) {
     try {
         session(may_write, cancel).begin(cancel);

@@ -47,6 +47,8 @@ class Handle {
     /// Worker thread. The open session, read-only unless `may_write`. Errors: those of connect(),
     /// and `db.connection` where the session of an open transaction is gone.
     Connection& session(bool may_write, Cancel& cancel);
+    /// Worker thread. The session that is open, for what ends with it; expired where none is.
+    std::weak_ptr<Connection> open_session() const;
     /// Worker thread. Transactions of the language; statements after a loss stay refused until one
     /// of these ends it.
     void begin(bool may_write, Cancel& cancel);

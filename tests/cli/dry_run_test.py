@@ -1,6 +1,7 @@
 """exec --dry-run: reads are made, writes are only said. What the servers saw is asked of the servers."""
 import json
 import os
+import sqlite3
 import uuid
 from pathlib import Path
 
@@ -299,3 +300,31 @@ def test_a_write_disguised_as_a_read_is_refused_by_the_server(kind, scratch, run
     slipped = items(result)["slips through"]
     assert slipped["outcome"] == "would" and "refused that in a read-only session" in slipped["why"]
     assert database.sql(f"select a from {table}") == [(1,)]
+
+
+def test_a_prepared_statement_reads_and_says_its_writes(runbook, playbook, tmp_path):
+    shop = tmp_path / "shop.db"
+    with sqlite3.connect(shop) as connection:
+        connection.execute("create table orders (id integer)")
+        connection.execute("insert into orders values (7)")
+    file = playbook("""
+        local p = playbook "dry" { params = { shop = { "database", access = "write" } } }
+        step "read" { run = function()
+          local s = db.prepare(p.shop, "select id from orders where id = ?")
+          return { s:value(7), s:value(8) == nil }
+        end }
+        step "write" { undo = function() end, run = function()
+          db.execute(p.shop, "create table later (id integer)")
+          db.prepare(p.shop, "insert into orders values (?)"):execute(8)
+          db.prepare(p.shop, "insert into later values (?)"):execute(9) -- the table is not there in a dry run
+        end }
+    """)
+    result = runbook("exec", file, "--shop", f"sqlite:{shop}", "--dry-run", "--output", "json")
+    assert result.exit == 0, result.out + result.err
+    assert items(result)["read"]["outcome"] == "looked"
+    assert [call.split("(")[0] for call in calls(items(result)["write"])] == ["db.execute", "statement.execute", "statement.execute"]
+    with sqlite3.connect(shop) as connection:
+        assert connection.execute("select id from orders").fetchall() == [(7,)]
+    assert runbook("exec", file, "--shop", f"sqlite:{shop}").exit == 0
+    with sqlite3.connect(shop) as connection:
+        assert connection.execute("select id from orders union all select id from later").fetchall() == [(7,), (8,), (9,)]

@@ -120,7 +120,8 @@ class TextCursor : public StreamCursor {
 
 class BinaryCursor : public StreamCursor {
   public:
-    BinaryCursor(Session& session, Statement statement, const StatementOptions& options, bool plain)
+    BinaryCursor(Session& session, SharedStatement statement, const StatementOptions& options,
+                 bool plain)
         : StreamCursor(session, options, plain), statement_(std::move(statement)) {
         metadata_.reset(mysql_stmt_result_metadata(statement_.get()));
         std::vector<Column> columns;
@@ -264,11 +265,17 @@ class BinaryCursor : public StreamCursor {
 
     void release() override {
         metadata_.reset();
+        // What is left is read and dropped, and a CALL's status with it: it may be sent again.
+        if (statement_ && session_.alive()) {
+            mysql_stmt_free_result(statement_.get());
+            while (mysql_stmt_next_result(statement_.get()) == 0)
+                mysql_stmt_free_result(statement_.get());
+        }
         statement_.reset();
     }
 
     static constexpr std::size_t kept_buffer = 1 << 20;
-    Statement statement_;
+    SharedStatement statement_;
     Result metadata_;
     const MYSQL_FIELD* fields_ = nullptr;
     std::vector<MYSQL_BIND> binds_;
@@ -282,7 +289,7 @@ std::unique_ptr<Cursor> open_text_cursor(Session& session, const StatementOption
     return std::make_unique<TextCursor>(session, options, plain, cancel);
 }
 
-std::unique_ptr<Cursor> open_binary_cursor(Session& session, Statement statement,
+std::unique_ptr<Cursor> open_binary_cursor(Session& session, SharedStatement statement,
                                            const StatementOptions& options, bool plain) {
     return std::make_unique<BinaryCursor>(session, std::move(statement), options, plain);
 }

@@ -13,7 +13,12 @@ namespace {
 
 constexpr unsigned most_warnings = 200;
 
-/// Statements whose result may be cut off by a KILL without undoing an effect.
+std::int64_t row_count(std::uint64_t count) {
+    return count == static_cast<std::uint64_t>(-1) ? 0 : static_cast<std::int64_t>(count);
+}
+
+} // namespace
+
 bool reads_only(std::string_view sql) {
     std::string word = first_word(sql);
     return word == "select" || word == "show" || word == "values" || word == "table" ||
@@ -21,10 +26,8 @@ bool reads_only(std::string_view sql) {
            (word == "with" && is_plain_query(sql));
 }
 
-} // namespace
-
 Session::Session(const Url& url, const ConnectOptions& options, Cancel& cancel)
-    : Connection(url, options.access), options_(options) {
+    : PreparingConnection(url, options.access), options_(options) {
     connect(cancel);
     prepare_session(cancel);
 }
@@ -133,19 +136,54 @@ std::vector<std::string> Session::take_warnings() {
     return warnings;
 }
 
-Executed Session::execute(std::string_view sql, std::span<const Value> params,
-                          const StatementOptions& options, Cancel& cancel) {
+void Session::start(std::string_view sql, bool reading, Cancel& cancel) {
     idle();
     cancel.check("a statement");
     keep_transaction(sql);
-    check_parameter_count(static_cast<std::size_t>(count_placeholders_mysql(sql)), params.size());
-    bool reading = reads_only(sql);
     effect = !in_transaction() && !read_only_ && !reading;
+}
+
+Statement Session::parse(std::string_view sql, Watch& watch, Cancel& cancel) {
+    Statement statement(mysql_stmt_init(handle_.get()));
+    if (mysql_stmt_prepare(statement.get(), sql.data(), sql.size()) != 0)
+        fail(statement.get(), cancel, watch.timed_out());
+    return statement;
+}
+
+void Session::send(MYSQL_STMT* statement, Bound& bound, Watch& watch, Cancel& cancel) {
+    if ((!bound.empty() && mysql_stmt_bind_param(statement, bound.binds()) != 0) ||
+        mysql_stmt_execute(statement) != 0)
+        fail(statement, cancel, watch.timed_out());
+}
+
+Executed Session::take_effect(MYSQL_STMT* statement, Watch& watch, Cancel& cancel) {
+    Executed executed;
+    executed.rows_affected = row_count(mysql_stmt_affected_rows(statement));
+    executed.last_insert_id = static_cast<std::int64_t>(mysql_stmt_insert_id(statement));
+    while (mysql_stmt_field_count(statement) > 0 && mysql_stmt_fetch(statement) == 0) {
+    }
+    if (mysql_stmt_errno(statement) != 0)
+        fail(statement, cancel, watch.timed_out());
+    return executed;
+}
+
+void Session::finish(Executed& executed, std::string_view sql, bool reading, bool stopped,
+                     bool timed_out, Cancel& cancel) {
+    if (stopped)
+        after_kill(cancel, timed_out, reading);
+    if (read_only_ && first_word(sql) == "set")
+        run("SET SESSION TRANSACTION READ ONLY", cancel);
+    else
+        executed.warnings = take_warnings();
+}
+
+Executed Session::execute(std::string_view sql, std::span<const Value> params,
+                          const StatementOptions& options, Cancel& cancel) {
+    const bool reading = reads_only(sql);
+    start(sql, reading, cancel);
+    check_parameter_count(static_cast<std::size_t>(count_placeholders_mysql(sql)), params.size());
     Executed executed;
     bool stopped = false, timed_out = false;
-    auto rows = [](std::uint64_t count) {
-        return count == static_cast<std::uint64_t>(-1) ? 0 : static_cast<std::int64_t>(count);
-    };
     if (params.empty()) {
         Watch watch(*this, options.timeout, cancel);
         if (mysql_real_query(handle_.get(), sql.data(), sql.size()) != 0)
@@ -158,7 +196,7 @@ Executed Session::execute(std::string_view sql, std::span<const Value> params,
             if (mysql_errno(handle_.get()) != 0)
                 fail(nullptr, cancel, watch.timed_out());
             if (!unwanted)
-                executed.rows_affected += rows(mysql_affected_rows(handle_.get()));
+                executed.rows_affected += row_count(mysql_affected_rows(handle_.get()));
         }
         if (mysql_errno(handle_.get()) != 0)
             fail(nullptr, cancel, watch.timed_out());
@@ -168,38 +206,21 @@ Executed Session::execute(std::string_view sql, std::span<const Value> params,
     } else {
         Bound bound(params);
         Watch watch(*this, options.timeout, cancel);
-        Statement statement(mysql_stmt_init(handle_.get()));
-        if (mysql_stmt_prepare(statement.get(), sql.data(), sql.size()) != 0 ||
-            mysql_stmt_bind_param(statement.get(), bound.binds()) != 0 ||
-            mysql_stmt_execute(statement.get()) != 0)
-            fail(statement.get(), cancel, watch.timed_out());
-        executed.rows_affected = rows(mysql_stmt_affected_rows(statement.get()));
-        executed.last_insert_id = static_cast<std::int64_t>(mysql_stmt_insert_id(statement.get()));
-        while (mysql_stmt_field_count(statement.get()) > 0 &&
-               mysql_stmt_fetch(statement.get()) == 0) {
-        }
-        if (mysql_stmt_errno(statement.get()) != 0)
-            fail(statement.get(), cancel, watch.timed_out());
+        Statement statement = parse(sql, watch, cancel);
+        send(statement.get(), bound, watch, cancel);
+        executed = take_effect(statement.get(), watch, cancel);
         stopped = watch.fired();
         timed_out = watch.timed_out();
     }
-    if (stopped)
-        after_kill(cancel, timed_out, reading);
-    if (read_only_ && first_word(sql) == "set")
-        run("SET SESSION TRANSACTION READ ONLY", cancel);
-    else
-        executed.warnings = take_warnings();
+    finish(executed, sql, reading, stopped, timed_out, cancel);
     return executed;
 }
 
 std::unique_ptr<Cursor> Session::query(std::string_view sql, std::span<const Value> params,
                                        const StatementOptions& options, Cancel& cancel) {
-    idle();
-    cancel.check("a statement");
-    keep_transaction(sql);
+    const bool plain = reads_only(sql);
+    start(sql, plain, cancel);
     check_parameter_count(static_cast<std::size_t>(count_placeholders_mysql(sql)), params.size());
-    bool plain = reads_only(sql);
-    effect = !plain && !in_transaction() && !read_only_;
     if (params.empty()) {
         Watch watch(*this, options.timeout, cancel);
         if (mysql_real_query(handle_.get(), sql.data(), sql.size()) != 0)
@@ -208,11 +229,8 @@ std::unique_ptr<Cursor> Session::query(std::string_view sql, std::span<const Val
     }
     Bound bound(params);
     Watch watch(*this, options.timeout, cancel);
-    Statement statement(mysql_stmt_init(handle_.get()));
-    if (mysql_stmt_prepare(statement.get(), sql.data(), sql.size()) != 0 ||
-        mysql_stmt_bind_param(statement.get(), bound.binds()) != 0 ||
-        mysql_stmt_execute(statement.get()) != 0)
-        fail(statement.get(), cancel, watch.timed_out());
+    Statement statement = parse(sql, watch, cancel);
+    send(statement.get(), bound, watch, cancel);
     return open_binary_cursor(*this, std::move(statement), options, plain);
 }
 

@@ -40,6 +40,8 @@ struct StatementDeleter {
     void operator()(MYSQL_STMT* statement) const { mysql_stmt_close(statement); }
 };
 using Statement = std::unique_ptr<MYSQL_STMT, StatementDeleter>;
+/// What a prepared statement and the cursor over its rows hold together.
+using SharedStatement = std::shared_ptr<MYSQL_STMT>;
 
 /// The error kind of an error number and its SQLSTATE.
 std::string kind_of(unsigned number, std::string_view sqlstate);
@@ -73,10 +75,12 @@ class Bound {
     std::vector<double> numbers_;
 };
 
-class Session : public Connection {
+class Watch;
+
+class Session : public PreparingConnection {
   public:
     Session(const Url& url, const ConnectOptions& options, Cancel& cancel);
-    ~Session() override = default;
+    ~Session() override { forget_prepared(); }
 
     const ServerInfo& server() const override { return info_; }
     Executed execute(std::string_view sql, std::span<const Value> params,
@@ -106,13 +110,29 @@ class Session : public Connection {
     /// Ends a statement that ended by itself although it was told to stop.
     void after_kill(Cancel& cancel, bool timed_out, bool reading);
 
+    /// Lets the server parse `sql`.
+    Statement parse(std::string_view sql, Watch& watch, Cancel& cancel);
+    /// Sends one that was parsed, with its parameters.
+    void send(MYSQL_STMT* statement, Bound& bound, Watch& watch, Cancel& cancel);
+    /// A statement of the caller's that may begin now, by what it is: sets `effect`.
+    void start(std::string_view sql, bool reading, Cancel& cancel);
+    /// What a statement without wanted rows did: they are read and dropped.
+    Executed take_effect(MYSQL_STMT* statement, Watch& watch, Cancel& cancel);
+    /// What follows every statement: a KILL that may have cut it short, warnings, and a read-only
+    /// session that stays so.
+    void finish(Executed& executed, std::string_view sql, bool reading, bool stopped,
+                bool timed_out, Cancel& cancel);
+    /// Throws where the session is gone or a result is still being read.
+    void idle();
+
     Cursor* cursor = nullptr;
     bool effect = false;
 
   private:
     void connect(Cancel& cancel);
     void prepare_session(Cancel& cancel);
-    void idle();
+    std::unique_ptr<Prepared> make_prepared(std::string_view sql, Cancel& cancel) override;
+    bool can_unprepare() const override { return !cursor; }
     /// Throws Error{`usage`} where the statement would commit the transaction that is open.
     void keep_transaction(std::string_view sql) const;
     std::vector<std::string> take_warnings();
@@ -148,7 +168,9 @@ class Watch {
 
 std::unique_ptr<Cursor> open_text_cursor(Session& session, const StatementOptions& options,
                                          bool plain, Cancel& cancel);
-std::unique_ptr<Cursor> open_binary_cursor(Session& session, Statement statement,
+/// Statements whose result may be cut off by a KILL without undoing an effect.
+bool reads_only(std::string_view sql);
+std::unique_ptr<Cursor> open_binary_cursor(Session& session, SharedStatement statement,
                                            const StatementOptions& options, bool plain);
 
 } // namespace runbook::db::mysql

@@ -129,27 +129,29 @@ class RowCursor : public Cursor {
     RowCursor(Session& session, const std::string& sql, Bound bound,
               const StatementOptions& options, Cancel& cancel)
         : session_(session), options_(options), bound_(std::move(bound)) {
-        cancel.check("a statement");
-        session_.send(sql, &bound_, options_.timeout);
-        PQsetSingleRowMode(static_cast<PGconn*>(session_.native()));
-        session_.cursor = this;
-        try {
-            pending_ = session_.next_result(cancel);
-            auto columns = pending_ ? describe(pending_.get()) : std::vector<Column>();
-            columns_ = std::make_shared<const std::vector<Column>>(std::move(columns));
-        } catch (...) {
-            session_.cursor = nullptr;
-            throw;
-        }
+        start(sql, Send::statement, cancel);
+        auto columns = pending_ ? describe(pending_.get()) : std::vector<Column>();
+        columns_ = std::make_shared<const std::vector<Column>>(std::move(columns));
+    }
+    RowCursor(Session& session, const Session::Described& described, Bound bound,
+              const StatementOptions& options, bool plain, Cancel& cancel)
+        : session_(session), options_(options), bound_(std::move(bound)), plain_(plain),
+          columns_(std::make_shared<const std::vector<Column>>(described.columns)) {
+        start(described.name, Send::prepared, cancel);
     }
     ~RowCursor() override {
-        // The rest is read, not cancelled: the statement may have effects, and they were asked for.
-        if (session_.cursor == this) {
-            session_.cursor = nullptr;
-            pending_.reset();
-            if (session_.alive())
-                session_.drain();
-        }
+        if (session_.cursor != this)
+            return;
+        session_.cursor = nullptr;
+        pending_.reset();
+        if (!session_.alive())
+            return;
+        // The rest is read, not cancelled, where the statement may have effects, which were asked
+        // for, or a cancel would undo the transaction.
+        if (plain_ && !in_transaction_)
+            session_.cut_off();
+        else
+            session_.drain();
     }
 
     const std::vector<Column>& columns() const override { return *columns_; }
@@ -169,12 +171,28 @@ class RowCursor : public Cursor {
             session_.cursor = nullptr;
             throw;
         }
-        if (!pending_)
+        if (!pending_) {
             session_.cursor = nullptr;
+            session_.check_read_only();
+        }
         return batch->rows() > 0 ? batch : nullptr;
     }
 
   private:
+    void start(const std::string& sql, Send what, Cancel& cancel) {
+        cancel.check("a statement");
+        in_transaction_ = session_.in_transaction();
+        session_.send(sql, &bound_, options_.timeout, what);
+        PQsetSingleRowMode(static_cast<PGconn*>(session_.native()));
+        session_.cursor = this;
+        try {
+            pending_ = session_.next_result(cancel);
+        } catch (...) {
+            session_.cursor = nullptr;
+            throw;
+        }
+    }
+
     void add(CopiedBatch& batch, int row) {
         for (int column = 0; column < static_cast<int>(columns_->size()); ++column) {
             if (PQgetisnull(pending_.get(), row, column)) {
@@ -193,6 +211,7 @@ class RowCursor : public Cursor {
     Session& session_;
     StatementOptions options_;
     Bound bound_;
+    bool plain_ = false, in_transaction_ = false;
     Result pending_;
     std::shared_ptr<const std::vector<Column>> columns_;
 };
@@ -204,6 +223,13 @@ std::unique_ptr<Cursor> open_cursor(Session& session, const std::string& sql, Bo
     if (plain)
         return std::make_unique<FetchCursor>(session, sql, bound, options, cancel);
     return std::make_unique<RowCursor>(session, sql, std::move(bound), options, cancel);
+}
+
+std::unique_ptr<Cursor> open_prepared_cursor(Session& session, const Session::Described& described,
+                                             Bound bound, const StatementOptions& options,
+                                             bool plain, Cancel& cancel) {
+    return std::make_unique<RowCursor>(session, described, std::move(bound), options, plain,
+                                       cancel);
 }
 
 } // namespace runbook::db::postgres

@@ -49,7 +49,7 @@ bool is_error(ExecStatusType status) {
 } // namespace
 
 Session::Session(const Url& url, const ConnectOptions& options, Cancel& cancel)
-    : Connection(url, options.access) {
+    : PreparingConnection(url, options.access) {
     try {
         open(options, cancel);
         PQsetNoticeReceiver(connection_, keep_notice, &notices_);
@@ -61,6 +61,8 @@ Session::Session(const Url& url, const ConnectOptions& options, Cancel& cancel)
 }
 
 Session::~Session() {
+    lost_ = true; // the server closes what it holds for the session
+    forget_prepared();
     PQfinish(connection_);
 }
 
@@ -93,23 +95,36 @@ void Session::lost(const std::string& why) {
     throw error;
 }
 
-void Session::send(const std::string& sql, const Bound* bound, std::chrono::milliseconds timeout) {
+void Session::arm(std::chrono::milliseconds timeout) {
     if (!alive())
         throw lost_connection(url_, "it is closed");
     cancel_sent_ = timed_out_ = false;
     deadline_ = timeout.count() > 0 ? Clock::now() + timeout : Clock::time_point::max();
     give_up_ = Clock::time_point::max();
+}
+
+void Session::sent(int accepted) {
+    if (accepted)
+        return;
+    if (PQstatus(connection_) != CONNECTION_OK)
+        lost(text::trim(PQerrorMessage(connection_)));
+    throw Error("internal", "libpq: " + text::trim(PQerrorMessage(connection_)));
+}
+
+void Session::send(const std::string& sql, const Bound* bound, std::chrono::milliseconds timeout,
+                   Send what) {
+    arm(timeout);
     int count = bound ? static_cast<int>(bound->values.size()) : 0;
     if (count > 65535)
         throw Error("argument", "PostgreSQL takes at most 65535 parameters in one statement");
-    if (!PQsendQueryParams(connection_, sql.c_str(), count, bound ? bound->types.data() : nullptr,
-                           bound ? bound->values.data() : nullptr,
-                           bound ? bound->lengths.data() : nullptr,
-                           bound ? bound->formats.data() : nullptr, 0)) {
-        if (PQstatus(connection_) != CONNECTION_OK)
-            lost(text::trim(PQerrorMessage(connection_)));
-        throw Error("internal", "libpq: " + text::trim(PQerrorMessage(connection_)));
-    }
+    const char* const* values = bound ? bound->values.data() : nullptr;
+    const int* lengths = bound ? bound->lengths.data() : nullptr;
+    const int* formats = bound ? bound->formats.data() : nullptr;
+    sent(what == Send::prepared
+             ? PQsendQueryPrepared(connection_, sql.c_str(), count, values, lengths, formats, 0)
+             : PQsendQueryParams(connection_, sql.c_str(), count,
+                                 bound ? bound->types.data() : nullptr, values, lengths, formats,
+                                 0));
     if (failpoint::armed && effect) { // on its way, and nobody has read an answer
         PQflush(connection_);
         failpoint::cross("effect.inside");
@@ -201,6 +216,14 @@ void Session::drain() noexcept {
         PQclear(result);
 }
 
+void Session::cut_off() noexcept {
+    if (CancelHandle handle{PQgetCancel(connection_)})
+        send_cancel(handle.get());
+    drain();
+    if (alive())
+        absorb_late_cancel();
+}
+
 // A cancel that arrived after its statement had ended may strike the next one: let it strike this
 // one.
 void Session::absorb_late_cancel() noexcept {
@@ -209,21 +232,25 @@ void Session::absorb_late_cancel() noexcept {
 }
 
 Result Session::run(const std::string& sql, const Bound* bound, Cancel& cancel,
-                    std::chrono::milliseconds timeout) {
+                    std::chrono::milliseconds timeout, Send what) {
     cancel.check("a statement");
-    send(sql, bound, timeout);
+    send(sql, bound, timeout, what);
     Result last;
     while (Result result = next_result(cancel))
         last = std::move(result);
     if (cancel.requested() || cancel_sent_)
         absorb_late_cancel();
-    const char* mode = PQparameterStatus(connection_, "default_transaction_read_only");
-    if (read_only_ && mode && std::string_view(mode) == "off") {
-        PQclear(PQexec(connection_, "SET default_transaction_read_only = on"));
-        throw Error("db.read_only", url_.masked() + ": the session is read-only and stays so",
-                    "the connection is declared access = \"read\"");
-    }
+    check_read_only();
     return last;
+}
+
+void Session::check_read_only() {
+    const char* mode = PQparameterStatus(connection_, "default_transaction_read_only");
+    if (!read_only_ || !mode || std::string_view(mode) != "off")
+        return;
+    PQclear(PQexec(connection_, "SET default_transaction_read_only = on"));
+    throw Error("db.read_only", url_.masked() + ": the session is read-only and stays so",
+                "the connection is declared access = \"read\"");
 }
 
 void Session::set_statement_timeout(std::chrono::milliseconds timeout, Cancel& cancel) {
@@ -238,6 +265,7 @@ void Session::idle() {
         throw lost_connection(url_, "it is closed");
     if (cursor)
         refuse_second_cursor();
+    check_read_only();
 }
 
 std::vector<std::string> Session::take_notices() {
@@ -250,13 +278,17 @@ Executed Session::execute(std::string_view sql, std::span<const Value> params,
     Rewritten statement = rewrite_placeholders(sql);
     check_parameter_count(
         static_cast<std::size_t>(std::max(statement.questions, statement.dollars)), params.size());
-    Bound bound = bind(params);
+    return run_for_effect(statement.sql, bind(params), options, cancel, Send::statement);
+}
+
+Executed Session::run_for_effect(const std::string& sql, const Bound& bound,
+                                 const StatementOptions& options, Cancel& cancel, Send what) {
     effect = false;
     set_statement_timeout(options.timeout, cancel);
     notices_.clear();
     bool was_in_transaction = in_transaction();
     effect = !was_in_transaction && !read_only_;
-    Result result = run(statement.sql, &bound, cancel, options.timeout);
+    Result result = run(sql, &bound, cancel, options.timeout, what);
     // SET inside a transaction that is undone is undone with it.
     if (was_in_transaction && !in_transaction())
         server_timeout_ = std::chrono::milliseconds(-1);
@@ -350,6 +382,41 @@ void Session::set_read_only(bool read_only, Cancel& cancel) {
     run(fmt::format("SET default_transaction_read_only = {}", read_only ? "on" : "off"), nullptr,
         cancel);
     read_only_ = read_only;
+}
+
+Session::Described Session::parse(const std::string& sql, Cancel& cancel) {
+    cancel.check("a statement");
+    Described described;
+    described.name = fmt::format("runbook_{}", ++prepared_count_);
+    auto answer = [&] {
+        Result last;
+        while (Result result = next_result(cancel))
+            last = std::move(result);
+        if (cancel.requested() || cancel_sent_)
+            absorb_late_cancel();
+        return last;
+    };
+    arm({});
+    sent(PQsendPrepare(connection_, described.name.c_str(), sql.c_str(), 0, nullptr));
+    answer();
+    arm({});
+    sent(PQsendDescribePrepared(connection_, described.name.c_str()));
+    Result told = answer();
+    for (int i = 0; i < PQnparams(told.get()); ++i)
+        described.parameters.push_back(PQparamtype(told.get(), i));
+    described.columns = describe(told.get());
+    name_types(told.get(), described.columns, cancel);
+    return described;
+}
+
+void Session::deallocate(const std::string& name) noexcept {
+    if (alive())
+        PQclear(PQexec(connection_, ("DEALLOCATE " + name).c_str()));
+}
+
+bool Session::can_unprepare() const {
+    return !cursor && (!alive() || PQtransactionStatus(connection_) == PQTRANS_IDLE ||
+                       PQtransactionStatus(connection_) == PQTRANS_INTRANS);
 }
 
 void Session::name_types(const PGresult* result, std::vector<Column>& columns, Cancel& cancel) {

@@ -28,6 +28,10 @@ struct Bound {
     std::vector<int> lengths, formats;
 };
 Bound bind(std::span<const Value> params);
+/// The same for a statement whose parameters have types already: values that the server would cast
+/// from a type of their own are written as that cast gives them. Throws Error{`argument`} for bytes
+/// where the server takes something else.
+Bound bind_as(std::span<const Value> params, std::span<const Oid> types);
 
 /// The error kind that a SQLSTATE stands for.
 std::string kind_of(std::string_view sqlstate);
@@ -44,7 +48,10 @@ Cell decode(std::string_view text, Kind kind);
 /// Raw bytes from bytea's hex text, in place; returns the new length.
 std::size_t unhex_in_place(char* text, std::size_t length);
 
-class Session : public Connection {
+/// What is sent: a statement, or the name of one that the session has prepared.
+enum class Send { statement, prepared };
+
+class Session : public PreparingConnection {
   public:
     Session(const Url& url, const ConnectOptions& options, Cancel& cancel);
     ~Session() override;
@@ -66,17 +73,38 @@ class Session : public Connection {
 
     /// Runs one statement by the extended protocol and returns its last result. Throws on errors.
     Result run(const std::string& sql, const Bound* bound, Cancel& cancel,
-               std::chrono::milliseconds timeout = {});
+               std::chrono::milliseconds timeout = {}, Send what = Send::statement);
+    /// Sends the statement and says what it did; `effect` is set by what the session may do.
+    Executed run_for_effect(const std::string& sql, const Bound& bound,
+                            const StatementOptions& options, Cancel& cancel, Send what);
     /// The next result of a statement in progress (null at its end), waiting so that a cancel or
     /// the timeout reaches the server; throws where the result is an error, after draining the
     /// rest.
     Result next_result(Cancel& cancel);
-    void send(const std::string& sql, const Bound* bound, std::chrono::milliseconds timeout);
+    void send(const std::string& sql, const Bound* bound, std::chrono::milliseconds timeout,
+              Send what = Send::statement);
     /// Reads what is left of a statement, and drops it.
     void drain() noexcept;
+    /// The same for one that only reads, outside of a transaction: the server is told to stop.
+    void cut_off() noexcept;
+    /// Throws Error{`db.read_only`} where a statement has made a read-only session writable, after
+    /// taking that back.
+    void check_read_only();
+    /// Throws where the session is gone or a result is still being read.
+    void idle();
+    bool read_only() const { return read_only_; }
     void set_statement_timeout(std::chrono::milliseconds timeout, Cancel& cancel);
     /// Fills in names and array kinds of types that are not built in (enums, domains, extensions).
     void name_types(const PGresult* result, std::vector<Column>& columns, Cancel& cancel);
+
+    /// Lets the server parse `sql` under a name of its own, and asks what it takes and gives.
+    struct Described {
+        std::string name;
+        std::vector<Oid> parameters;
+        std::vector<Column> columns;
+    };
+    Described parse(const std::string& sql, Cancel& cancel);
+    void deallocate(const std::string& name) noexcept;
 
     /// The live cursor; one at a time.
     Cursor* cursor = nullptr;
@@ -90,7 +118,10 @@ class Session : public Connection {
   private:
     void open(const ConnectOptions& options, Cancel& cancel);
     void prepare_session(Cancel& cancel);
-    void idle();
+    std::unique_ptr<Prepared> make_prepared(std::string_view sql, Cancel& cancel) override;
+    bool can_unprepare() const override;
+    void arm(std::chrono::milliseconds timeout);
+    void sent(int accepted);
     [[noreturn]] void lost(const std::string& why);
     [[noreturn]] void fail(Error error, std::string_view sqlstate, Cancel& cancel);
     void absorb_late_cancel() noexcept;
@@ -104,9 +135,14 @@ class Session : public Connection {
     std::chrono::steady_clock::time_point deadline_, give_up_;
     std::vector<std::string> notices_;
     std::map<Oid, Column> types_;
+    std::uint64_t prepared_count_ = 0;
 };
 
 std::unique_ptr<Cursor> open_cursor(Session& session, const std::string& sql, Bound bound,
                                     const StatementOptions& options, bool plain, Cancel& cancel);
+/// The rows of a statement that was prepared as `described`.
+std::unique_ptr<Cursor> open_prepared_cursor(Session& session, const Session::Described& described,
+                                             Bound bound, const StatementOptions& options,
+                                             bool plain, Cancel& cancel);
 
 } // namespace runbook::db::postgres

@@ -170,7 +170,8 @@ Cell decode(std::string_view text, Kind kind) {
 namespace {
 
 constexpr Oid oid_bool = 16, oid_bytea = 17, oid_int8 = 20, oid_int4 = 23, oid_float8 = 701,
-              oid_timestamp = 1114, oid_timestamptz = 1184, oid_numeric = 1700;
+              oid_date = 1082, oid_time = 1083, oid_timestamp = 1114, oid_timestamptz = 1184,
+              oid_numeric = 1700;
 
 struct BoundText {
     std::string text;
@@ -243,6 +244,28 @@ Bound bind(std::span<const Value> params) {
         bound.formats.push_back(one.binary);
     }
     return bound;
+}
+
+namespace {
+
+/// Without a zone a time means UTC, which is the session's: so the cast of a time with a zone.
+bool drops_zone(Oid type) {
+    return type == oid_timestamp || type == oid_date || type == oid_time;
+}
+
+} // namespace
+
+Bound bind_as(std::span<const Value> params, std::span<const Oid> types) {
+    std::vector<Value> values(params.begin(), params.end());
+    for (std::size_t i = 0; i < values.size() && i < types.size(); ++i) {
+        if (auto* timestamp = values[i].get<Timestamp>(); timestamp && drops_zone(types[i]))
+            timestamp->offset.reset();
+        if (values[i].get<Bytes>() && types[i] != oid_bytea)
+            throw Error("argument",
+                        fmt::format("parameter {}: the statement takes no bytes there", i + 1),
+                        "write the type that is meant into the statement: cast(? as bytea)");
+    }
+    return postgres::bind(values);
 }
 
 } // namespace runbook::db::postgres

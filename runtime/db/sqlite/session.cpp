@@ -91,29 +91,42 @@ struct StatementDeleter {
     void operator()(sqlite3_stmt* statement) const { sqlite3_finalize(statement); }
 };
 using Statement = std::unique_ptr<sqlite3_stmt, StatementDeleter>;
+/// What a prepared statement and the cursor over its rows hold together.
+using SharedStatement = std::shared_ptr<sqlite3_stmt>;
 
 class SqliteSession;
 
 class SqliteCursor : public Cursor {
   public:
-    SqliteCursor(SqliteSession& session, Statement statement, const StatementOptions& options);
+    SqliteCursor(SqliteSession& session, SharedStatement statement,
+                 const StatementOptions& options);
     ~SqliteCursor() override;
     const std::vector<Column>& columns() const override { return *columns_; }
     BatchPtr next(Cancel& cancel) override;
 
   private:
     void add_row(CopiedBatch& batch);
+    /// SQLite parses a statement anew where a table has changed: its rows must still be those that
+    /// were announced.
+    void check_columns() const;
+    /// Lets go of locks; a prepared statement can then run again.
+    void release() {
+        if (statement_)
+            sqlite3_reset(statement_.get());
+        statement_.reset();
+    }
 
     SqliteSession& session_;
-    Statement statement_;
+    SharedStatement statement_;
     StatementOptions options_;
     std::shared_ptr<const std::vector<Column>> columns_;
-    bool ended_ = false;
+    bool ended_ = false, began_ = false;
 };
 
-class SqliteSession : public Connection {
+class SqliteSession : public PreparingConnection {
   public:
-    SqliteSession(const Url& url, const ConnectOptions& options) : Connection(url, options.access) {
+    SqliteSession(const Url& url, const ConnectOptions& options)
+        : PreparingConnection(url, options.access) {
         open();
         info_.flavour = Flavour::sqlite;
         info_.version = sqlite3_libversion();
@@ -122,7 +135,10 @@ class SqliteSession : public Connection {
         auto path = std::filesystem::weakly_canonical(url_.name, ignored);
         info_.identity = ignored ? url_.name : path.string();
     }
-    ~SqliteSession() override { sqlite3_close_v2(database_); }
+    ~SqliteSession() override {
+        forget_prepared();
+        sqlite3_close_v2(database_);
+    }
 
     const ServerInfo& server() const override { return info_; }
     bool in_transaction() const override { return sqlite3_get_autocommit(database_) == 0; }
@@ -141,10 +157,25 @@ class SqliteSession : public Connection {
     Executed execute(std::string_view sql, std::span<const Value> params,
                      const StatementOptions& options, Cancel& cancel) override {
         idle();
-        Statement statement = prepare(sql, params);
+        Statement statement = parse(sql);
+        bind_all(statement.get(), params);
+        return run_for_effect(statement.get(), options, cancel);
+    }
+
+    std::unique_ptr<Cursor> query(std::string_view sql, std::span<const Value> params,
+                                  const StatementOptions& options, Cancel& cancel) override {
+        idle();
+        cancel.check("a statement");
+        Statement statement = parse(sql);
+        bind_all(statement.get(), params);
+        return open_cursor(std::move(statement), options);
+    }
+
+    Executed run_for_effect(sqlite3_stmt* statement, const StatementOptions& options,
+                            Cancel& cancel) {
         Timed timed(*this, options.timeout, cancel);
         std::int64_t before = sqlite3_total_changes64(database_);
-        while (step(statement.get(), cancel) == SQLITE_ROW) {
+        while (step(statement, cancel) == SQLITE_ROW) {
         }
         Executed executed;
         bool changed = sqlite3_total_changes64(database_) != before;
@@ -153,11 +184,9 @@ class SqliteSession : public Connection {
         return executed;
     }
 
-    std::unique_ptr<Cursor> query(std::string_view sql, std::span<const Value> params,
-                                  const StatementOptions& options, Cancel& cancel) override {
-        idle();
-        cancel.check("a statement");
-        auto opened = std::make_unique<SqliteCursor>(*this, prepare(sql, params), options);
+    std::unique_ptr<Cursor> open_cursor(SharedStatement statement,
+                                        const StatementOptions& options) {
+        auto opened = std::make_unique<SqliteCursor>(*this, std::move(statement), options);
         cursor = opened.get();
         return opened;
     }
@@ -246,9 +275,26 @@ class SqliteSession : public Connection {
     }
     void stop_clock() { deadline_ = Clock::time_point::max(); }
 
+    void idle() {
+        if (cursor)
+            refuse_second_cursor();
+    }
+
+    /// Binds every placeholder; throws where their number or a value does not fit.
+    void bind_all(sqlite3_stmt* statement, std::span<const Value> params) {
+        check_parameter_count(static_cast<std::size_t>(sqlite3_bind_parameter_count(statement)),
+                              params.size());
+        for (std::size_t i = 0; i < params.size(); ++i)
+            if (int bound = bind(statement, static_cast<int>(i) + 1, params[i]); bound != SQLITE_OK)
+                fail(bound);
+    }
+
     Cursor* cursor = nullptr;
 
   private:
+    std::unique_ptr<Prepared> make_prepared(std::string_view sql, Cancel& cancel) override;
+    bool can_unprepare() const override { return cursor == nullptr; }
+
     /// Sets the deadline that the progress handler looks at.
     struct Timed {
         Timed(SqliteSession& session, std::chrono::milliseconds timeout, Cancel& cancel)
@@ -309,19 +355,14 @@ class SqliteSession : public Connection {
         return Clock::now() >= static_cast<SqliteSession*>(self)->deadline_ ? 1 : 0;
     }
 
-    void idle() {
-        if (cursor)
-            refuse_second_cursor();
-    }
-
     void simple(const char* sql, Cancel& cancel) {
         idle();
-        Statement statement = prepare(sql, {});
+        Statement statement = parse(sql);
         while (step(statement.get(), cancel) == SQLITE_ROW) {
         }
     }
 
-    Statement prepare(std::string_view sql, std::span<const Value> params) {
+    Statement parse(std::string_view sql) {
         sqlite3_stmt* raw = nullptr;
         const char* tail = nullptr;
         int code =
@@ -339,11 +380,6 @@ class SqliteSession : public Connection {
             throw Error("db.syntax",
                         url_.masked() + ": there is a second statement after the first",
                         "db.script runs several statements");
-        check_parameter_count(static_cast<std::size_t>(sqlite3_bind_parameter_count(raw)),
-                              params.size());
-        for (std::size_t i = 0; i < params.size(); ++i)
-            if (int bound = bind(raw, static_cast<int>(i) + 1, params[i]); bound != SQLITE_OK)
-                fail(bound);
         return statement;
     }
 
@@ -382,7 +418,7 @@ class SqliteSession : public Connection {
     const Cancel* running_ = nullptr;
 };
 
-SqliteCursor::SqliteCursor(SqliteSession& session, Statement statement,
+SqliteCursor::SqliteCursor(SqliteSession& session, SharedStatement statement,
                            const StatementOptions& options)
     : session_(session), statement_(std::move(statement)), options_(options) {
     std::vector<Column> columns(static_cast<std::size_t>(sqlite3_column_count(statement_.get())));
@@ -398,9 +434,22 @@ SqliteCursor::SqliteCursor(SqliteSession& session, Statement statement,
 }
 
 SqliteCursor::~SqliteCursor() {
+    release();
     if (session_.cursor == this)
         session_.cursor = nullptr;
     session_.stop_clock();
+}
+
+void SqliteCursor::check_columns() const {
+    auto same =
+        static_cast<std::size_t>(sqlite3_column_count(statement_.get())) == columns_->size();
+    for (std::size_t i = 0; same && i < columns_->size(); ++i)
+        same = (*columns_)[i].name == sqlite3_column_name(statement_.get(), static_cast<int>(i));
+    if (!same)
+        throw Error("db.error",
+                    session_.url().masked() +
+                        ": the statement gives other columns than when it was prepared",
+                    "a table has changed since: db.prepare makes a new one");
 }
 
 void SqliteCursor::add_row(CopiedBatch& batch) {
@@ -456,18 +505,57 @@ BatchPtr SqliteCursor::next(Cancel& cancel) {
             }
             if (columns_->empty())
                 continue;
+            if (!std::exchange(began_, true))
+                check_columns();
             add_row(*batch);
         }
     } catch (...) {
         ended_ = true;
         session_.cursor = nullptr;
+        release();
         throw;
     }
     if (ended_) {
         session_.cursor = nullptr;
-        statement_.reset();
+        release();
     }
     return batch->rows() > 0 ? batch : nullptr;
+}
+
+class SqlitePrepared final : public Prepared {
+  public:
+    SqlitePrepared(SqliteSession& session, SharedStatement statement)
+        : session_(session), statement_(std::move(statement)) {}
+
+    Executed execute(std::span<const Value> params, const StatementOptions& options,
+                     Cancel& cancel) override {
+        session_.idle();
+        Reset reset{statement_.get()};
+        session_.bind_all(statement_.get(), params);
+        return session_.run_for_effect(statement_.get(), options, cancel);
+    }
+
+    std::unique_ptr<Cursor> query(std::span<const Value> params, const StatementOptions& options,
+                                  Cancel& cancel) override {
+        session_.idle();
+        cancel.check("a statement");
+        session_.bind_all(statement_.get(), params);
+        return session_.open_cursor(statement_, options);
+    }
+
+  private:
+    struct Reset {
+        sqlite3_stmt* statement;
+        ~Reset() { sqlite3_reset(statement); }
+    };
+    SqliteSession& session_;
+    SharedStatement statement_;
+};
+
+std::unique_ptr<Prepared> SqliteSession::make_prepared(std::string_view sql, Cancel& cancel) {
+    idle();
+    cancel.check("a statement");
+    return std::make_unique<SqlitePrepared>(*this, parse(sql));
 }
 
 } // namespace
