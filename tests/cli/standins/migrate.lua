@@ -1,3 +1,0 @@
--- Stand-in: SQL migrations.
-local anything = require "anything"
-return anything.library()
