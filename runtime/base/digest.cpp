@@ -1,5 +1,4 @@
 // Digests and encodings (contract in digest.h). Any thread, no state of its own.
-#define OPENSSL_SUPPRESS_DEPRECATED // for SHA256_*, see sha256_hex
 #include "runtime/base/digest.h"
 
 #include "runtime/base/error.h"
@@ -8,11 +7,12 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <nettle/sha2.h>
+#include <nettle/version.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <openssl/rand.h>
-#include <openssl/sha.h>
 
 namespace runbook::digest {
 
@@ -60,13 +60,16 @@ std::string Hash::hex() {
 }
 
 std::string sha256_hex(std::string_view data) {
-    // The plain functions: EVP would first load OpenSSL's providers and its configuration, a tenth
-    // of a start-up.
-    SHA256_CTX context;
-    std::array<unsigned char, SHA256_DIGEST_LENGTH> sum{};
-    if (SHA256_Init(&context) != 1 || SHA256_Update(&context, data.data(), data.size()) != 1 ||
-        SHA256_Final(sum.data(), &context) != 1)
-        throw Error("internal", "the digest failed");
+    // Nettle's: libcrypto with its providers would be a tenth of a start-up.
+    sha256_ctx context;
+    std::array<unsigned char, SHA256_DIGEST_SIZE> sum{};
+    sha256_init(&context);
+    sha256_update(&context, data.size(), reinterpret_cast<const unsigned char*>(data.data()));
+#if NETTLE_VERSION_MAJOR >= 4
+    sha256_digest(&context, sum.data());
+#else
+    sha256_digest(&context, sum.size(), sum.data());
+#endif
     return digest::hex({reinterpret_cast<const char*>(sum.data()), sum.size()});
 }
 

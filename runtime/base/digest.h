@@ -1,4 +1,5 @@
-// Digests and encodings, over OpenSSL's libcrypto. Any thread.
+// Digests and encodings, over OpenSSL's libcrypto, which is loaded on first use, and Nettle for the
+// SHA-256 of texts, which every run needs. Any thread.
 #pragma once
 
 #include "runtime/base/cancel.h"

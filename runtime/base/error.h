@@ -33,9 +33,18 @@ class Error : public std::exception {
         return *this;
     }
 
+    /// Seconds after which whoever refused wants to be asked again (Retry-After, RFC 9110 10.2.3);
+    /// negative where nothing was said. A step's `retry` does not come earlier.
+    double retry_after() const noexcept { return retry_after_; }
+    Error& set_retry_after(double seconds) {
+        retry_after_ = seconds;
+        return *this;
+    }
+
   private:
     std::string kind_, message_, hint_, sqlstate_;
     bool in_doubt_ = false;
+    double retry_after_ = -1;
 };
 
 } // namespace runbook

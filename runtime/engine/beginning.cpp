@@ -14,7 +14,9 @@ namespace runbook::engine {
 
 namespace {
 
-std::vector<std::pair<std::string, Map>> first_events(const Session& session, const Map& plan) {
+using NewEvent = std::pair<std::string, Map>;
+
+std::vector<NewEvent> first_events(const Session& session, const Map& plan) {
     Map parameters;
     for (const Value& item : list_at(plan, "parameters"))
         parameters.set(item.get<Map>()->text("name"), item.get<Map>()->text("value"));
@@ -31,6 +33,10 @@ std::vector<std::pair<std::string, Map>> first_events(const Session& session, co
             {"plan", shown_plan(session, plan)}};
 }
 
+NewEvent widened(const std::vector<Grant>& grants) {
+    return {"needs.widened", Map{{"by", current_user()}, {"allow", to_list(grants)}}};
+}
+
 } // namespace
 
 void append(Session& session, const std::string& event, const Map& data) {
@@ -38,8 +44,10 @@ void append(Session& session, const std::string& event, const Map& data) {
 }
 
 void append_widened(Session& session, const std::vector<Grant>& grants) {
-    if (!grants.empty())
-        append(session, "needs.widened", Map{{"by", current_user()}, {"allow", to_list(grants)}});
+    if (grants.empty())
+        return;
+    const auto [event, data] = widened(grants);
+    append(session, event, data);
 }
 
 void start(Session& session, const Map& plan) {
@@ -53,18 +61,26 @@ void start(Session& session, const Map& plan) {
     if (!session.options.ahead) // it would keep every other run away for days
         record.locks = locks_of(plan);
     record.initiator = current_user();
-    session.journal->create(record);
-    session.hold_lease();
-    const auto first = first_events(session, plan);
-    append(session, first.front().first, first.front().second);
+    auto first = first_events(session, plan);
     if (const Occurrence& one = session.options.schedule; !one.schedule.empty())
-        append(session, "schedule.started",
-               Map{{"schedule", one.schedule},
-                   {"due", time::iso_millis(one.due)},
-                   {"late_s", (record.started - one.due) / 1'000'000},
-                   {"why", fmt::format("its schedule: {}", one.text)}});
-    append(session, first.back().first, first.back().second);
-    append_widened(session, session.options.allow);
+        first.insert(first.begin() + 1,
+                     {"schedule.started", Map{{"schedule", one.schedule},
+                                              {"due", time::iso_millis(one.due)},
+                                              {"late_s", (record.started - one.due) / 1'000'000},
+                                              {"why", fmt::format("its schedule: {}", one.text)}}});
+    if (const auto& allowed = session.options.allow; !allowed.empty())
+        first.push_back(widened(allowed));
+    std::vector<journal::Event> written;
+    session.journal->together([&] {
+        written.clear();
+        session.journal->create(record);
+        session.take_lease();
+        for (const auto& [event, data] : first)
+            written.push_back(session.journal->append(session.run, session.fence, event, "", data));
+    });
+    session.keep_lease();
+    for (const journal::Event& event : written)
+        session.sink.on_event(event);
 }
 
 std::vector<journal::Event> history_of(Session& session, const Map& plan) {

@@ -33,9 +33,8 @@ namespace {
 /// The state of the run as the exit code tells it.
 void settle(Session& session, int exit, const std::string& outcome) {
     const bool held_open = outcome == "held" || outcome == "person_needed";
-    session.journal->finish(session.run,
-                            held_open ? journal::RunState::held : journal::RunState::finished,
-                            outcome, exit);
+    session.finish(held_open ? journal::RunState::held : journal::RunState::finished, outcome,
+                   exit);
 }
 
 } // namespace
@@ -314,7 +313,8 @@ int Engine::continue_run(const std::string& run, const std::string& mode, const 
     load_pinned(session, *record);
     const Map plan = *describe(session).get<Map>();
     session.plan_sha256 = plan_hash(session, plan);
-    session.hold_lease();
+    session.take_lease();
+    session.keep_lease();
     try {
         session.journal->take_locks(run, locks_of(plan), current_user());
     } catch (const Error& error) {
@@ -414,7 +414,8 @@ void Engine::post_notices(const std::string& run, const Options& options) {
         throw Error("usage", fmt::format("no run '{}' in {}", run, session.journal_location));
     load_pinned(session, *record);
     session.plan_sha256 = plan_hash(session, *describe(session).get<Map>());
-    session.hold_lease();
+    session.take_lease();
+    session.keep_lease();
     session.on_begin = [] {};
     impl_->run(session, session.journal->events(run), "");
 }

@@ -277,6 +277,15 @@ int host_chunk(lua_State* L) {
         const std::string path = text_at(L, 1);
         if (!load_embedded(L, path))
             throw Error("internal", path + " is not part of this binary");
+        // A chunk gets its thread's globals, which are a playbook's in a task: these are the
+        // host's.
+        lua_getfield(L, LUA_REGISTRYINDEX, "runbook.main");
+        lua_State* main = lua_tothread(L, -1);
+        lua_pop(L, 1);
+        lua_pushvalue(main, LUA_GLOBALSINDEX);
+        if (main != L)
+            lua_xmove(main, L, 1);
+        lua_setfenv(L, -2);
         return 1;
     });
 }
@@ -489,6 +498,7 @@ int host_begin(lua_State* L) {
     return guarded(L, [L] {
         Session& session = session_of(L);
         session.on_begin();
+        session.state->collect();
         session.begun = true;
         return 0;
     });

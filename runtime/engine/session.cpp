@@ -347,8 +347,11 @@ void Session::load(bool complete_parameters) {
     }
 }
 
-void Session::hold_lease() {
+void Session::take_lease() {
     fence = journal->acquire(run, lease_seconds);
+}
+
+void Session::keep_lease() {
     beat_ = std::thread([this] { heartbeat(); });
 }
 
@@ -368,7 +371,7 @@ void Session::heartbeat() {
     }
 }
 
-void Session::release_lease() {
+void Session::stop_heartbeat() {
     {
         std::lock_guard lock(beat_mutex_);
         beat_stop_ = true;
@@ -376,6 +379,19 @@ void Session::release_lease() {
     beat_wake_.notify_all();
     if (beat_.joinable())
         beat_.join();
+}
+
+void Session::finish(journal::RunState state, const std::string& outcome, int exit) {
+    stop_heartbeat();
+    journal->together([&] {
+        journal->finish(run, state, outcome, exit);
+        journal->release(run, fence);
+    });
+    fence = 0;
+}
+
+void Session::release_lease() {
+    stop_heartbeat();
     if (journal && fence > 0) {
         try {
             journal->release(run, fence);

@@ -57,9 +57,12 @@ struct Session {
     static std::string read_file(const std::string& path);
     /// Text of a template beside the playbook, read once; nothing where there is none.
     const std::optional<std::string>& template_text(const std::string& path);
-    /// Takes the lease and keeps it alive from a thread of its own.
-    void hold_lease();
+    void take_lease();
+    /// Keeps the lease that was taken alive, from a thread of its own.
+    void keep_lease();
     void release_lease();
+    /// Writes down how the run ended, or where it is held, and gives the lease back: one commit.
+    void finish(journal::RunState state, const std::string& outcome, int exit);
 
     vm::Scheduler& scheduler() { return state->scheduler(); }
     EngineHost& host() { return static_cast<EngineHost&>(state->host()); }
@@ -101,6 +104,7 @@ struct Session {
 
   private:
     void heartbeat();
+    void stop_heartbeat();
     std::thread beat_;
     std::mutex beat_mutex_;
     std::condition_variable beat_wake_;

@@ -91,6 +91,7 @@ Task<Response> expect_task(const Request& given, const Expectation& expectation,
     const double within = static_cast<double>(expectation.within.count()) / 1000;
     for (int attempts = 1;; ++attempts) {
         std::string kind, message, hint;
+        double retry_after = -1;
         double left = within - (time::monotonic() - begun);
         if (within > 0)
             request.timeout = std::min(
@@ -111,6 +112,7 @@ Task<Response> expect_task(const Request& given, const Expectation& expectation,
                 throw;
             message = error.message();
             hint = error.hint();
+            retry_after = error.retry_after();
         }
         double elapsed = time::monotonic() - begun;
         double pause_s = static_cast<double>(expectation.every.count()) / 1000;
@@ -118,7 +120,7 @@ Task<Response> expect_task(const Request& given, const Expectation& expectation,
             if (within > 0)
                 message += fmt::format(" (after {:.{}f} s, {} attempt{})", elapsed,
                                        elapsed < 10 ? 1 : 0, attempts, attempts == 1 ? "" : "s");
-            throw Error(kind, message, hint);
+            throw Error(kind, message, hint).set_retry_after(retry_after);
         }
         co_await pause(expectation.every, cancel, where);
     }

@@ -239,7 +239,8 @@ std::string excerpt(const std::string& body) {
     return text::ellipsize(redact(text), 100);
 }
 
-/// Seconds that the server asks to wait; nothing where it does not.
+/// How long the server asks to wait, in seconds or as a date (RFC 9110 10.2.3); nothing where it
+/// does not.
 std::optional<milliseconds> retry_after(const Response& response) {
     std::string text(response.header("retry-after"));
     if (text.empty())
@@ -266,10 +267,13 @@ milliseconds backoff_delay(const Retry& retry, int attempt) {
 
 Error unexpected_status(const Request& request, const Response& response) {
     std::string begins = excerpt(response.body);
-    return Error("http.status",
-                 fmt::format("{}: expected status {}, got {}", where(request),
-                             status_text(request.expected), response.status),
-                 begins.empty() ? "" : "the answer begins: " + begins);
+    Error error("http.status",
+                fmt::format("{}: expected status {}, got {}", where(request),
+                            status_text(request.expected), response.status),
+                begins.empty() ? "" : "the answer begins: " + begins);
+    if (const auto asked = retry_after(response))
+        error.set_retry_after(static_cast<double>(asked->count()) / 1000);
+    return error;
 }
 
 std::string_view Response::header(std::string_view lower_case_name) const {

@@ -46,6 +46,7 @@ class StoredJournal : public Journal {
         return std::make_unique<StoredJournal>(store_->again());
     }
 
+    void together(const std::function<void()>& work) override;
     void create(const RunRecord& record) override;
     std::optional<RunRecord> find(const std::string& run) override;
     std::vector<RunRecord> runs(std::size_t limit) override;
@@ -64,7 +65,7 @@ class StoredJournal : public Journal {
     std::vector<Request> requests(const std::string& run, std::int64_t after) override;
 
   private:
-    using Lock = std::lock_guard<std::mutex>;
+    using Lock = std::lock_guard<std::recursive_mutex>; ///< together() holds it around the others
 
     /// One change; none where an earlier one's commit has failed, or where only reading was asked.
     void change(const std::function<void()>& work);
@@ -84,7 +85,8 @@ class StoredJournal : public Journal {
 
     std::unique_ptr<Store> store_;
     Holder me_;
-    std::mutex mutex_;
+    std::recursive_mutex mutex_;
+    bool together_ = false;                    ///< a commit is open that takes in every change
     std::optional<Error> broken_;              ///< of the commit that failed
     std::map<std::string, std::int64_t> held_; ///< fences that this object was given
 };
@@ -94,11 +96,28 @@ void StoredJournal::change(const std::function<void()>& work) {
         throw Error("journal", "journal " + name() + ": opened for reading only");
     if (broken_)
         throw *broken_;
+    if (together_)
+        return work();
     try {
         store_->change(work);
     } catch (const Error& error) {
         if (error.kind() == "journal.unknown")
             broken_ = error;
+        throw;
+    }
+}
+
+void StoredJournal::together(const std::function<void()>& work) {
+    const Lock lock(mutex_);
+    const auto held = held_;
+    try {
+        change([&] {
+            together_ = true;
+            const std::shared_ptr<void> end(nullptr, [this](void*) { together_ = false; });
+            work();
+        });
+    } catch (...) {
+        held_ = held; // a lease that was not committed is none
         throw;
     }
 }

@@ -6,6 +6,7 @@
 #include "runtime/base/value.h"
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -83,6 +84,12 @@ class Journal {
     virtual std::string warning() const = 0;
     /// One more connection to the same journal, for another thread.
     virtual std::unique_ptr<Journal> again() const = 0;
+
+    /// All that `work` creates, acquires, appends, finishes and releases through this object is one
+    /// commit: all of it is there or nothing. `work` only writes, throws what those throw, and may
+    /// run again where the connection was lost before the commit was sent: nothing of the first
+    /// turn is there then.
+    virtual void together(const std::function<void()>& work) = 0;
 
     /// `started` of 0 means now. Throws Error{`usage`} where the run id exists, or where another
     /// run has one of `record.locks`; run and locks are one transaction.

@@ -58,6 +58,10 @@ void push_table(lua_State* L, const Error& error, const Where& at) {
         lua_pushboolean(L, 1);
         lua_setfield(L, -2, "in_doubt");
     }
+    if (error.retry_after() >= 0) {
+        lua_pushnumber(L, error.retry_after());
+        lua_setfield(L, -2, "retry_after");
+    }
     if (at.known()) {
         lua_createtable(L, 0, 2);
         set_text(L, "file", at.file);
@@ -167,6 +171,11 @@ Error to_error(lua_State* L, int index) {
     lua_rawget(L, index);
     error.set_in_doubt(lua_toboolean(L, -1) != 0);
     lua_pop(L, 1);
+    lua_pushliteral(L, "retry_after"); // error { kind = …, retry_after = 30 }
+    lua_rawget(L, index);
+    if (lua_type(L, -1) == LUA_TNUMBER && lua_tonumber(L, -1) >= 0)
+        error.set_retry_after(lua_tonumber(L, -1));
+    lua_pop(L, 1);
     return error;
 }
 
@@ -227,14 +236,6 @@ int error_handler(lua_State* L) {
         split_position(lua_tostring(L, 1), at, message);
     lengthen_path(L, at);
     push_table(L, error, at.known() ? at : where(L, 1));
-    if (lua_istable(L, 1)) { // error { kind = …, retry_after = 30 }: when to come again
-        lua_pushliteral(L, "retry_after");
-        lua_rawget(L, 1);
-        if (lua_isnumber(L, -1))
-            lua_setfield(L, -2, "retry_after");
-        else
-            lua_pop(L, 1);
-    }
     return 1;
 }
 

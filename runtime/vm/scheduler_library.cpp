@@ -249,8 +249,17 @@ void push_waiting_function(lua_State* L, lua_CFunction start, int upvalues) {
     // it.
     static constexpr std::string_view source =
         "local start, finish = ... return function(...) return finish(start(...)) end";
-    if (luaL_loadbuffer(L, source.data(), source.size(), "=[runbook]") != 0)
-        lua_error(L);
+    static char maker; // its address: where the registry keeps the chunk, compiled once a state
+    lua_pushlightuserdata(L, &maker);
+    lua_rawget(L, LUA_REGISTRYINDEX);
+    if (lua_isnil(L, -1)) {
+        lua_pop(L, 1);
+        if (luaL_loadbuffer(L, source.data(), source.size(), "=[runbook]") != 0)
+            lua_error(L);
+        lua_pushlightuserdata(L, &maker);
+        lua_pushvalue(L, -2);
+        lua_rawset(L, LUA_REGISTRYINDEX);
+    }
     lua_insert(L, -2);
     lua_pushcfunction(L, finish_operation);
     lua_call(L, 2, 1);

@@ -22,6 +22,9 @@ int pause_at(std::size_t used, std::size_t limit) {
     return near_limit(used, limit) ? 110 : 200;
 }
 
+/// Bytes that a heap may have before the collector starts by itself.
+constexpr std::size_t small_heap = std::size_t{64} << 20;
+
 /// The JIT is off: the watchdog's hook never fires in a compiled loop. RUNBOOK_TEST_JIT=1 turns it
 /// on, so that tests show that nothing but the watchdog depends on that (jit.playbooks).
 bool jit_for_tests() {
@@ -32,8 +35,8 @@ bool jit_for_tests() {
 
 // A heap that may double between two collections costs a fraction of the time of one that may grow
 // by a tenth, and that is fine as long as the double stays far from the limit. Near it nothing but
-// the small pause will do, because nobody collects when an allocation fails. Setting the pause
-// touches no object of Lua's, so that the allocator may do it.
+// the small pause will do, because nobody collects when an allocation fails. Setting the pause and
+// starting the collector touch no object of Lua's, so that the allocator may do it.
 void* State::allocate(void* self, void* block, std::size_t old_size, std::size_t new_size) {
     auto& state = *static_cast<State*>(self);
     const std::size_t used = state.used_ - (block ? old_size : 0) + new_size;
@@ -41,22 +44,24 @@ void* State::allocate(void* self, void* block, std::size_t old_size, std::size_t
         return nullptr;
     if (state.L_ && near_limit(state.used_, state.limit_) != near_limit(used, state.limit_))
         lua_gc(state.L_, LUA_GCSETPAUSE, pause_at(used, state.limit_));
-    void* result = nullptr;
-    if (new_size == 0) { // lua_close ends with the state itself
-        std::free(block);
-    } else {
-        result = std::realloc(block, new_size);
-        if (!result)
-            return nullptr;
-    }
+    if (!state.collects_ && (used > small_heap || near_limit(used, state.limit_)))
+        state.collect();
+    void* result = state.system_(state.system_data_, block, old_size, new_size);
+    if (!result && new_size > 0)
+        return nullptr;
     state.used_ = used;
     return result;
 }
 
 State::State(std::unique_ptr<Host> host, std::size_t memory_limit)
-    : limit_(memory_limit), host_(std::move(host)), L_(lua_newstate(allocate, this)) {
+    : limit_(memory_limit), host_(std::move(host)), L_(luaL_newstate()) {
     if (!L_)
         throw Error("internal", "cannot create a Lua state");
+    system_ = lua_getallocf(L_, &system_data_);
+    used_ = static_cast<std::size_t>(lua_gc(L_, LUA_GCCOUNT, 0)) * 1024 +
+            static_cast<std::size_t>(lua_gc(L_, LUA_GCCOUNTB, 0));
+    lua_setallocf(L_, allocate, this);
+    lua_gc(L_, LUA_GCSTOP, 0);
     lua_pushlightuserdata(L_, const_cast<char*>(&host_key));
     lua_pushlightuserdata(L_, host_.get());
     lua_rawset(L_, LUA_REGISTRYINDEX);
@@ -88,7 +93,13 @@ State::State(std::unique_ptr<Host> host, std::size_t memory_limit)
 
 State::~State() {
     scheduler_.reset();
+    lua_setallocf(L_, system_, system_data_); // it gives its memory back as a whole
     lua_close(L_);
+}
+
+void State::collect() {
+    collects_ = true;
+    lua_gc(L_, LUA_GCRESTART, -1); // when the heap has grown by the pause
 }
 
 void State::load_host_file(std::string_view path, int arguments) {

@@ -26,6 +26,9 @@ class State {
     Scheduler& scheduler() { return *scheduler_; }
     Host& host() { return *host_; }
     std::size_t memory_used() const { return used_; }
+    /// Starts the collector. Until then nothing is collected while the heap is small: a playbook
+    /// that loads and a run that is restored keep nearly all that they allocate.
+    void collect();
 
     /// Runs an embedded host file ("runtime/engine/run.lua") with full globals; leaves its one
     /// result on the stack.
@@ -41,8 +44,11 @@ class State {
     static void* allocate(void* self, void* block, std::size_t old_size, std::size_t new_size);
 
     std::size_t limit_, used_ = 0;
+    bool collects_ = false;
     std::unique_ptr<Host> host_;
     lua_State* L_ = nullptr;
+    lua_Alloc system_ = nullptr; ///< LuaJIT's own allocator, below the count
+    void* system_data_ = nullptr;
     std::unique_ptr<Scheduler> scheduler_;
 };
 

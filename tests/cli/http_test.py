@@ -10,8 +10,10 @@ def server():
     """Answers /page with 503 while `down` is set, /health with JSON; keeps what was posted to /hook."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
-        def answer(self, status, body, kind="text/plain"):
+        def answer(self, status, body, kind="text/plain", retry_after=None):
             self.send_response(status)
+            if retry_after:
+                self.send_header("Retry-After", retry_after)
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
@@ -23,7 +25,7 @@ def server():
                 self.answer(200, b'{"status":"ok","database":{"adapter":"PostgreSQL"}}', "application/json")
             elif self.server.down > 0:
                 self.server.down -= 1
-                self.answer(503, b"maintenance")
+                self.answer(503, b"maintenance", retry_after=self.server.retry_after)
             else:
                 self.answer(200, b"open")
 
@@ -35,7 +37,7 @@ def server():
             pass
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.seen, server.posted, server.down = [], [], 0
+    server.seen, server.posted, server.down, server.retry_after = [], [], 0, None
     server.url = f"http://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -98,3 +100,27 @@ def test_notify_through_a_webhook(runbook, playbook, server):
     assert server.posted == ['{"text":"Copied &lt;5&gt; rows"}']
     sent = [e for e in result.events() if e["event"] == "notify.sent" and e["channel"] == "chat"]
     assert [(e["text"], e["receipt"]) for e in sent] == [("Copied <5> rows", "status 200")]
+
+
+def test_a_step_comes_back_when_the_server_says(runbook, playbook, server):
+    server.down, server.retry_after = 1, "2"
+    path = playbook("""
+        local p = playbook "x" { summary = "x", needs = { http = { "127.0.0.1" } } }
+        step "ask" { retry = { attempts = 2, initial = 0, on = "http.status" }, run = function() http.get "URL/page" end }
+        step "see" { run = function()
+          local ok, err = pcall(http.get, "URL/page")
+          return ok
+        end }
+    """.replace("URL", server.url))
+    result = runbook("exec", path, "--output", "json")
+    assert result.exit == 0, result.out + result.err
+    failed = next(e for e in result.events() if e["event"] == "attempt.failed")
+    assert failed["retry_in_s"] == 2 and len(server.seen) == 3
+    # where no time is left for it, the attempt is not made
+    server.down, server.retry_after = 9, "3600"
+    path = playbook("""
+        local p = playbook "x" { summary = "x", needs = { http = { "127.0.0.1" } } }
+        step "ask" { retry = { attempts = 9, initial = 0, within = "1m" }, run = function() http.get "URL/page" end }
+    """.replace("URL", server.url))
+    assert runbook("exec", path).exit == 1
+    assert len(server.seen) == 4

@@ -11,6 +11,7 @@
 #include "tests/unit/process_support.h"
 
 #include <chrono>
+#include <ctime>
 #include <filesystem>
 #include <regex>
 
@@ -288,6 +289,42 @@ TEST_CASE("http: retries", "[http]") {
     CHECK(error_of(request).message() ==
           "GET " + later.url() + ": expected status 200 to 299, got 503");
     CHECK(later.seen().size() == 1); // an hour is longer than max_delay
+    CHECK(error_of(request).retry_after() == 3600);
+    http::Expectation expectation;
+    Cancel cancel;
+    try {
+        http::expect(request, expectation, cancel);
+        FAIL("it was as expected");
+    } catch (const Error& error) {
+        CHECK(error.retry_after() == 3600);
+    }
+
+    // RFC 9110 10.2.3: a date too, in each of its forms; what is over is 0, what is neither is none
+    std::time_t soon = std::time(nullptr) + 100;
+    std::string date(64, '\0');
+    date.resize(
+        std::strftime(date.data(), date.size(), "%a, %d %b %Y %H:%M:%S GMT", std::gmtime(&soon)));
+    struct Case {
+        std::string value;
+        double least, most;
+    };
+    const std::vector<Case> cases = {{date, 80, 100},
+                                     {"Sun, 06 Nov 1994 08:49:37 GMT", 0, 0},
+                                     {"Sunday, 06-Nov-94 08:49:37 GMT", 0, 0},
+                                     {"120", 120, 120},
+                                     {"-5", -1, -1},
+                                     {"soon", -1, -1}};
+    for (const Case& one : cases) {
+        CAPTURE(one.value);
+        for (const int status : {429, 503}) {
+            Server told([&](const Server::Seen&, int) {
+                return answer(status, "", "Retry-After: " + one.value + "\r\n");
+            });
+            const double seconds = error_of(get(told.url())).retry_after();
+            CHECK(seconds >= one.least);
+            CHECK(seconds <= one.most);
+        }
+    }
 }
 
 TEST_CASE("http: expect waits until the answer is as asked for", "[http]") {

@@ -36,6 +36,41 @@ TEST_CASE("journal lease: an old token writes nothing", "[journal][lease]") {
           "on with it");
 }
 
+TEST_CASE("journal: what is written together is all there or nothing", "[journal][lease]") {
+    const Place place(GENERATE(from_range(backends())));
+    auto book = place.open();
+    std::int64_t fence = 0;
+    const auto begin = [&] {
+        book->create(record());
+        fence = book->acquire("r1", 60);
+        book->append("r1", fence, "run.started", "", {});
+    };
+    CHECK(failure([&] {
+              book->together([&] {
+                  begin();
+                  CHECK_FALSE(place.open()->find("r1")); // nobody else sees the half of it
+                  book->append("r1", fence + 1, "plan", "", {});
+              });
+          }).starts_with("journal.fenced: run r1 was taken over by"));
+    CHECK_FALSE(book->find("r1"));
+    CHECK(book->events("r1").empty());
+    book->together([&] {
+        begin();
+        CHECK(book->append("r1", fence, "plan", "", {}).seq == 2);
+    });
+    CHECK(fence == 1);
+    CHECK(book->find("r1")->owner_alive);
+    CHECK(place.open()->events("r1").size() == 2);
+    CHECK_FALSE(book->audit("r1"));
+    book->together([&] {
+        book->finish("r1", RunState::held, "held", 3);
+        book->release("r1", fence);
+    });
+    const auto found = place.open()->find("r1");
+    CHECK(found->state == RunState::held);
+    CHECK(found->owner_pid == 0);
+}
+
 TEST_CASE("journal lease: a living holder keeps it, a killed one loses it at once",
           "[journal][lease]") {
     const Place place(GENERATE(from_range(backends())));

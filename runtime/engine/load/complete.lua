@@ -47,6 +47,7 @@ function program.findings()
   end
   program.contradictions(add)
   table.sort(found, function(a, b) return a.line < b.line or a.line == b.line and a.order < b.order end)
+  program.checked = true
   return found
 end
 

@@ -169,7 +169,7 @@ function program.describe()
     elseif how == "toggle" then back[#back + 1] = { name = item.name, how = "switched back" }
     elseif how and how ~= "none" then back[#back + 1] = { name = item.name, how = names and how .. " (" .. table.concat(names, ", ") .. ")" or how } end
   end
-  program.findings()
+  if not program.checked then program.findings() end -- makes the sum of the window too
   local parameters = {}
   for _, entry in ipairs(program.parameters) do
     parameters[#parameters + 1] = { name = entry.name, type = entry.type, doc = entry.t.doc or "", required = entry.t.required == true,

@@ -7,9 +7,6 @@ local M = {}
 
 local finish, held, join, stop_beside = engine.ending.finish, engine.ending.held, engine.ending.join, engine.ending.stop_beside
 
-local perform = {}
-for _, kind in ipairs { "step", "checkpoint", "gate", "checklist" } do perform[kind] = engine[kind].perform end
-
 local function take(item)
   if item.kind == "phase" or item.kind == "monitor" then return end
   if item.t.on == "rollback" then
@@ -29,12 +26,12 @@ local function take(item)
   engine.monitor.before(item)
   live.current(item)
   if item.t.beside then
-    local task = host.spawn(perform[item.kind], item)
+    local task = host.spawn(engine[item.kind].perform, item)
     engine.ending.beside(item, task)
     live.works_for(task, item)
     return
   end
-  outcome = perform[item.kind](item)
+  outcome = engine[item.kind].perform(item)
   if not outcome then engine.ending.done(item) end
   return outcome
 end
