@@ -7,6 +7,7 @@
 #include "runtime/base/error.h"
 #include "runtime/base/redact.h"
 #include "runtime/base/time.h"
+#include "runtime/base/utf8.h"
 
 #include <charconv>
 #include <cmath>
@@ -42,6 +43,8 @@ std::size_t sequence(std::string_view text, std::size_t at) {
     return wrong ? 0 : length;
 }
 
+} // namespace
+
 bool valid_utf8(std::string_view text) {
     for (std::size_t at = 0; at < text.size();) {
         const std::size_t length = sequence(text, at);
@@ -51,6 +54,8 @@ bool valid_utf8(std::string_view text) {
     }
     return true;
 }
+
+namespace {
 
 using Entries = std::vector<std::pair<std::string, Value>>;
 

@@ -5,6 +5,7 @@
 
 #include "runtime/db/ask.h"
 #include "runtime/db/detail.h"
+#include "runtime/db/placeholders.h"
 
 #include <fmt/format.h>
 
@@ -87,6 +88,16 @@ void parse_version(ServerInfo& info) {
             break;
         at = end + 1;
     }
+}
+
+Error stays_read_only(const Url& url) {
+    return Error("db.read_only", url.masked() + ": the session is read-only and stays so",
+                 "the connection is declared access = \"read\", or the step may not write");
+}
+
+void keep_read_only(const Url& url, std::string_view sql) {
+    if (may_unlock(sql))
+        throw stays_read_only(url);
 }
 
 Error lost_connection(const Url& url, const std::string& why) {

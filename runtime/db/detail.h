@@ -106,6 +106,11 @@ std::chrono::milliseconds effective_timeout(const Url& url, const ConnectOptions
 /// "name 15.20" → major, minor, patch into info.
 void parse_version(ServerInfo& info);
 
+/// Throws Error{`db.read_only`} for a statement that might make a read-only session writable.
+void keep_read_only(const Url& url, std::string_view sql);
+/// The error of a session that somebody has tried to make writable.
+Error stays_read_only(const Url& url);
+
 /// Error for a session that is gone.
 Error lost_connection(const Url& url, const std::string& why);
 /// Error{`usage`}: another result is still being read.

@@ -189,6 +189,32 @@ bool is_plain_query(std::string_view sql) {
     return plain && !first;
 }
 
+bool may_unlock(std::string_view sql) {
+    // MySQL runs what stands in such a comment.
+    const bool hidden = sql.find("/*!") != sql.npos || sql.find("/*M!") != sql.npos;
+    if (!hidden &&
+        (is_plain_query(sql) || (first_word(sql) == "show" && sql.find(';') == sql.npos)))
+        return false;
+    bool write = false, transaction = false;
+    std::string word;
+    auto ends = [&] {
+        if (word.find("transaction_read_only") != word.npos || word == "tx_read_only" ||
+            word == "prepare" || word == "execute")
+            return true;
+        write = write || word == "write";
+        transaction = transaction || word == "transaction" || word == "begin" || word == "start";
+        word.clear();
+        return write && transaction;
+    };
+    for (char c : sql) {
+        if (std::isalnum(static_cast<unsigned char>(c)) || c == '_')
+            word += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+        else if (ends())
+            return true;
+    }
+    return ends();
+}
+
 int count_placeholders_mysql(std::string_view sql) {
     int count = 0;
     for (std::size_t i = 0; i < sql.size();) {

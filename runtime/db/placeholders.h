@@ -23,6 +23,11 @@ Rewritten rewrite_placeholders(std::string_view sql);
 /// quotes: what PostgreSQL accepts behind DECLARE CURSOR. False where in doubt.
 bool is_plain_query(std::string_view sql);
 
+/// True where a statement or a script might make a read-only session or its transaction writable,
+/// or hide such a statement from whom reads its text. Judged by its words wherever they stand, so
+/// that some harmless ones are taken for it; plain queries and SHOW are not.
+bool may_unlock(std::string_view sql);
+
 /// The first word, in lower case ("select", "insert"), comments and parentheses skipped.
 std::string first_word(std::string_view sql);
 

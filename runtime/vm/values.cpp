@@ -145,7 +145,8 @@ void set_functions(lua_State* L, std::initializer_list<luaL_Reg> functions) {
 }
 
 Value from_number(lua_Number number) {
-    if (std::floor(number) == number && std::fabs(number) <= static_cast<double>(exact_limit))
+    if (std::floor(number) == number && std::fabs(number) <= static_cast<double>(exact_limit) &&
+        !(number == 0 && std::signbit(number)))
         return static_cast<std::int64_t>(number);
     return number;
 }

@@ -346,7 +346,23 @@ TEST_CASE("MySQL: a read-only session is refused writes by the server", "[db][my
     CHECK(error.message() ==
           my.url.masked() + ": cannot execute statement in a READ ONLY transaction (1792)");
     CHECK(refused("drop table t").kind() == "db.read_only");
-    lab::execute(*reader, "set session transaction read write");
+    for (const char* sql :
+         {"set session transaction read write", "SET TRANSACTION READ/**/WRITE",
+          "set @@session.transaction_read_only = 0", "set tx_read_only = off",
+          "start transaction read write", "/*!50000 set session transaction read write */",
+          "prepare s from concat('set session transaction read wr', 'ite')", "execute s"}) {
+        INFO(sql);
+        Cancel none;
+        const std::string message = my.url.masked() + ": the session is read-only and stays so";
+        CHECK(refused(sql).message() == message);
+        CHECK(lab::error_of([&] { reader->query(sql, {}, {}, none); }).message() == message);
+        CHECK(lab::error_of([&] {
+                  reader->script(std::string("select 1; ") + sql, none);
+              }).message() == message);
+    }
+    lab::execute(*reader, "set @a = 1");
+    CHECK(lab::value(*reader, "select 'write transaction', @@autocommit") ==
+          Value("write transaction"));
     CHECK(refused("insert into t values (1)").kind() == "db.read_only");
     CHECK(lab::error_of([&] { lab::value(*reader, "insert into t values (?)", {1}); }).kind() ==
           "db.read_only");

@@ -245,9 +245,31 @@ TEST_CASE("PostgreSQL: a read-only session is refused writes by the server", "[d
     CHECK(lab::error_of([&] { lab::execute(*reader, insert); }).kind() == "db.read_only");
     CHECK(lab::error_of([&] { lab::value(*reader, insert + " returning id"); }).kind() ==
           "db.read_only");
-    CHECK(lab::error_of([&] {
-              lab::execute(*reader, "set default_transaction_read_only = off");
-          }).message() == reader->url().masked() + ": the session is read-only and stays so");
+    for (const char* sql :
+         {"set default_transaction_read_only = off", "begin read write",
+          "START TRANSACTION READ /* or */ WRITE", "set transaction read write",
+          "set session characteristics as transaction read write", "reset all", "discard all",
+          "select set_config('default_transaction_' || 'read_only', 'off', false)"}) {
+        INFO(sql);
+        Cancel none;
+        const std::string message =
+            reader->url().masked() + ": the session is read-only and stays so";
+        CHECK(lab::error_of([&] { lab::execute(*reader, sql); }).message() == message);
+        CHECK(lab::error_of([&] { lab::value(*reader, sql); }).message() == message);
+        CHECK(lab::error_of([&] { lab::execute(*reader, insert); }).kind() == "db.read_only");
+        if (std::string_view(sql).find("write") != std::string_view::npos)
+            CHECK(lab::error_of([&] {
+                      reader->script(std::string("select 1; ") + sql, none);
+                  }).message() == message);
+    }
+    {
+        Cancel none;
+        reader->begin(none);
+        CHECK(lab::error_of([&] { lab::execute(*reader, "set transaction read write"); }).kind() ==
+              "db.read_only");
+        reader->rollback(none);
+    }
+    CHECK(lab::value(*reader, "show transaction_read_only") == Value("on"));
     CHECK(lab::error_of([&] { lab::execute(*reader, insert); }).kind() == "db.read_only");
     Cancel cancel;
     CHECK(lab::error_of([&] { reader->set_read_only(false, cancel); }).kind() == "db.read_only");

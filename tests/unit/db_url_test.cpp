@@ -152,6 +152,20 @@ TEST_CASE("what may stand behind DECLARE CURSOR", "[db][sql]") {
               "select ?, '?', `?`, \"?\", '\\'?' # ?\n, ? -- ?\n, ? /* ? */") == 3);
 }
 
+TEST_CASE("which statements might make a read-only session writable", "[db][sql]") {
+    for (const char* sql :
+         {"begin read write", "START TRANSACTION ISOLATION LEVEL SERIALIZABLE, READ WRITE",
+          "set @@tx_read_only=0", "set session `transaction_read_only` = 0",
+          "select 1; set transaction read write", "execute s",
+          "select 1 /*!; set session transaction read write */"})
+        CHECK(may_unlock(sql));
+    for (const char* sql : {"select 'begin; read write'", "show transaction_read_only", "begin",
+                            "start transaction with consistent snapshot, read only",
+                            "insert into write_log values ('start')", "set time_zone = '+00:00'",
+                            "with a as (select 1 as write) select write as start from a"})
+        CHECK_FALSE(may_unlock(sql));
+}
+
 TEST_CASE("timestamps as databases print them", "[db][types]") {
     auto at = parse_timestamp("2026-11-20 22:00:04.123456+02");
     REQUIRE(at);

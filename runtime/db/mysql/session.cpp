@@ -140,6 +140,8 @@ void Session::start(std::string_view sql, bool reading, Cancel& cancel) {
     idle();
     cancel.check("a statement");
     keep_transaction(sql);
+    if (read_only_)
+        keep_read_only(url_, sql);
     effect = !in_transaction() && !read_only_ && !reading;
 }
 
@@ -238,6 +240,8 @@ void Session::script(std::string_view sql, Cancel& cancel) {
     idle();
     cancel.check("a script");
     keep_transaction(sql);
+    if (read_only_)
+        keep_read_only(url_, sql);
     effect = !read_only_;
     if (mysql_set_server_option(handle_.get(), MYSQL_OPTION_MULTI_STATEMENTS_ON) != 0)
         fail(nullptr, cancel, false);

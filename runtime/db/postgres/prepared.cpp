@@ -31,9 +31,9 @@ auto explained(Fn run) {
 class PreparedStatement final : public Prepared {
   public:
     PreparedStatement(Session& session, Rewritten statement, Cancel& cancel)
-        : session_(session),
+        : session_(session), sql_(statement.sql),
           count_(static_cast<std::size_t>(std::max(statement.questions, statement.dollars))),
-          plain_(is_plain_query(statement.sql)), described_(session.parse(statement.sql, cancel)) {}
+          plain_(is_plain_query(sql_)), described_(session.parse(sql_, cancel)) {}
     ~PreparedStatement() override { session_.deallocate(described_.name); }
 
     Executed execute(std::span<const Value> params, const StatementOptions& options,
@@ -59,11 +59,14 @@ class PreparedStatement final : public Prepared {
   private:
     Bound begin(std::span<const Value> params) {
         session_.idle();
+        if (session_.read_only())
+            keep_read_only(session_.url(), sql_);
         check_parameter_count(count_, params.size());
         return bind_as(params, described_.parameters);
     }
 
     Session& session_;
+    std::string sql_;
     std::size_t count_;
     bool plain_;
     Session::Described described_;

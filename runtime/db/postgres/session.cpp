@@ -249,8 +249,7 @@ void Session::check_read_only() {
     if (!read_only_ || !mode || std::string_view(mode) != "off")
         return;
     PQclear(PQexec(connection_, "SET default_transaction_read_only = on"));
-    throw Error("db.read_only", url_.masked() + ": the session is read-only and stays so",
-                "the connection is declared access = \"read\"");
+    throw stays_read_only(url_);
 }
 
 void Session::set_statement_timeout(std::chrono::milliseconds timeout, Cancel& cancel) {
@@ -275,10 +274,13 @@ std::vector<std::string> Session::take_notices() {
 Executed Session::execute(std::string_view sql, std::span<const Value> params,
                           const StatementOptions& options, Cancel& cancel) {
     idle();
+    if (read_only_)
+        keep_read_only(url_, sql);
     Rewritten statement = rewrite_placeholders(sql);
     check_parameter_count(
         static_cast<std::size_t>(std::max(statement.questions, statement.dollars)), params.size());
-    return run_for_effect(statement.sql, bind(params), options, cancel, Send::statement);
+    const Bound bound = bind_for(statement.sql, params, cancel);
+    return run_for_effect(statement.sql, bound, options, cancel, Send::statement);
 }
 
 Executed Session::run_for_effect(const std::string& sql, const Bound& bound,
@@ -301,10 +303,12 @@ Executed Session::run_for_effect(const std::string& sql, const Bound& bound,
 std::unique_ptr<Cursor> Session::query(std::string_view sql, std::span<const Value> params,
                                        const StatementOptions& options, Cancel& cancel) {
     idle();
+    if (read_only_)
+        keep_read_only(url_, sql);
     Rewritten statement = rewrite_placeholders(sql);
     check_parameter_count(
         static_cast<std::size_t>(std::max(statement.questions, statement.dollars)), params.size());
-    Bound bound = bind(params);
+    Bound bound = bind_for(statement.sql, params, cancel);
     effect = false;
     set_statement_timeout(options.timeout, cancel);
     bool plain = is_plain_query(statement.sql);
@@ -314,6 +318,8 @@ std::unique_ptr<Cursor> Session::query(std::string_view sql, std::span<const Val
 
 void Session::script(std::string_view sql, Cancel& cancel) {
     idle();
+    if (read_only_)
+        keep_read_only(url_, sql);
     effect = false;
     set_statement_timeout({}, cancel);
     cancel.check("a script");
@@ -384,10 +390,8 @@ void Session::set_read_only(bool read_only, Cancel& cancel) {
     read_only_ = read_only;
 }
 
-Session::Described Session::parse(const std::string& sql, Cancel& cancel) {
+Result Session::parse_as(const std::string& name, const std::string& sql, Cancel& cancel) {
     cancel.check("a statement");
-    Described described;
-    described.name = fmt::format("runbook_{}", ++prepared_count_);
     auto answer = [&] {
         Result last;
         while (Result result = next_result(cancel))
@@ -397,16 +401,29 @@ Session::Described Session::parse(const std::string& sql, Cancel& cancel) {
         return last;
     };
     arm({});
-    sent(PQsendPrepare(connection_, described.name.c_str(), sql.c_str(), 0, nullptr));
+    sent(PQsendPrepare(connection_, name.c_str(), sql.c_str(), 0, nullptr));
     answer();
     arm({});
-    sent(PQsendDescribePrepared(connection_, described.name.c_str()));
-    Result told = answer();
-    for (int i = 0; i < PQnparams(told.get()); ++i)
-        described.parameters.push_back(PQparamtype(told.get(), i));
+    sent(PQsendDescribePrepared(connection_, name.c_str()));
+    return answer();
+}
+
+Session::Described Session::parse(const std::string& sql, Cancel& cancel) {
+    Described described;
+    described.name = fmt::format("runbook_{}", ++prepared_count_);
+    Result told = parse_as(described.name, sql, cancel);
+    described.parameters = parameter_types(told.get());
     described.columns = describe(told.get());
     name_types(told.get(), described.columns, cancel);
     return described;
+}
+
+Bound Session::bind_for(const std::string& sql, std::span<const Value> params, Cancel& cancel) {
+    if (!bytes_differ(params))
+        return postgres::bind(params);
+    effect = false;
+    Result told = parse_as("", sql, cancel);
+    return postgres::bind(with_bytes(params, parameter_types(told.get())));
 }
 
 void Session::deallocate(const std::string& name) noexcept {

@@ -29,8 +29,8 @@ struct Bound {
 };
 Bound bind(std::span<const Value> params);
 /// The same for a statement whose parameters have types already: values that the server would cast
-/// from a type of their own are written as that cast gives them. Throws Error{`argument`} for bytes
-/// where the server takes something else.
+/// from a type of their own are written as that cast gives them, and text for a bytea means its
+/// bytes. Throws Error{`argument`} for bytes where the server takes something else.
 Bound bind_as(std::span<const Value> params, std::span<const Oid> types);
 
 /// The error kind that a SQLSTATE stands for.
@@ -47,6 +47,13 @@ BatchPtr make_batch(Result result, std::shared_ptr<const std::vector<Column>> co
 Cell decode(std::string_view text, Kind kind);
 /// Raw bytes from bytea's hex text, in place; returns the new length.
 std::size_t unhex_in_place(char* text, std::size_t length);
+
+/// The types that the server has inferred.
+std::vector<Oid> parameter_types(const PGresult* described);
+/// Whether a string among them is not the same as text and as bytea's input.
+bool bytes_differ(std::span<const Value> params);
+/// Strings for a bytea as bytes; the rest as it is.
+std::vector<Value> with_bytes(std::span<const Value> params, std::span<const Oid> types);
 
 /// What is sent: a statement, or the name of one that the session has prepared.
 enum class Send { statement, prepared };
@@ -104,6 +111,9 @@ class Session : public PreparingConnection {
         std::vector<Column> columns;
     };
     Described parse(const std::string& sql, Cancel& cancel);
+    /// The parameters of a statement, which is asked for their types where text for a bytea would
+    /// be read as an escape: there a string means its bytes.
+    Bound bind_for(const std::string& sql, std::span<const Value> params, Cancel& cancel);
     void deallocate(const std::string& name) noexcept;
 
     /// The live cursor; one at a time.
@@ -120,6 +130,8 @@ class Session : public PreparingConnection {
     void prepare_session(Cancel& cancel);
     std::unique_ptr<Prepared> make_prepared(std::string_view sql, Cancel& cancel) override;
     bool can_unprepare() const override;
+    /// The parsed statement of that name (empty: the unnamed one), as the server describes it.
+    Result parse_as(const std::string& name, const std::string& sql, Cancel& cancel);
     void arm(std::chrono::milliseconds timeout);
     void sent(int accepted);
     [[noreturn]] void lost(const std::string& why);

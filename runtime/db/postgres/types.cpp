@@ -1,10 +1,12 @@
 // PostgreSQL's types: kinds by OID, text cells decoded on demand, parameters. Any thread, no state.
 #include "runtime/base/redact.h"
 #include "runtime/base/time.h"
+#include "runtime/base/utf8.h"
 #include "runtime/db/postgres/session.h"
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cstring>
 #include <limits>
@@ -218,7 +220,7 @@ BoundText bind_one(std::size_t index, const Value& value) {
         throw Error(
             "argument",
             fmt::format("parameter {}: PostgreSQL's text cannot hold a zero byte", index + 1),
-            "bind it as bytes");
+            "a bytea takes it: cast(? as bytea)");
     return {*string};
 }
 
@@ -255,8 +257,31 @@ bool drops_zone(Oid type) {
 
 } // namespace
 
-Bound bind_as(std::span<const Value> params, std::span<const Oid> types) {
+std::vector<Oid> parameter_types(const PGresult* described) {
+    std::vector<Oid> types;
+    for (int i = 0; i < PQnparams(described); ++i)
+        types.push_back(PQparamtype(described, i));
+    return types;
+}
+
+bool bytes_differ(std::span<const Value> params) {
+    return std::any_of(params.begin(), params.end(), [](const Value& value) {
+        const auto* text = value.get<std::string>();
+        return text && (text->find('\\') != std::string::npos ||
+                        text->find('\0') != std::string::npos || !json::valid_utf8(*text));
+    });
+}
+
+std::vector<Value> with_bytes(std::span<const Value> params, std::span<const Oid> types) {
     std::vector<Value> values(params.begin(), params.end());
+    for (std::size_t i = 0; i < values.size() && i < types.size(); ++i)
+        if (auto* text = values[i].get<std::string>(); text && types[i] == oid_bytea)
+            values[i] = Bytes{std::move(*text)};
+    return values;
+}
+
+Bound bind_as(std::span<const Value> params, std::span<const Oid> types) {
+    std::vector<Value> values = with_bytes(params, types);
     for (std::size_t i = 0; i < values.size() && i < types.size(); ++i) {
         if (auto* timestamp = values[i].get<Timestamp>(); timestamp && drops_zone(types[i]))
             timestamp->offset.reset();

@@ -11,6 +11,7 @@
 #include <sqlite3.h>
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <thread>
 
@@ -394,8 +395,12 @@ class SqliteSession : public PreparingConnection {
             return sqlite3_bind_int(statement, at, *flag);
         if (const auto* integer = value.get<std::int64_t>())
             return sqlite3_bind_int64(statement, at, *integer);
-        if (const auto* number = value.get<double>())
+        if (const auto* number = value.get<double>()) {
+            if (std::isnan(*number)) // it would become NULL
+                throw Error("argument", fmt::format("parameter {}: SQLite has no NaN", at),
+                            "bind null, or text");
             return sqlite3_bind_double(statement, at, *number);
+        }
         if (const auto* decimal = value.get<Decimal>())
             return text(decimal->text);
         if (const auto* timestamp = value.get<Timestamp>())
