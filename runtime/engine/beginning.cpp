@@ -4,11 +4,13 @@
 #include "runtime/base/time.h"
 #include "runtime/engine/lists.h"
 #include "runtime/engine/pin.h"
+#include "runtime/engine/program.h"
 #include "runtime/view/view.h"
 
 #include <algorithm>
 #include <filesystem>
 #include <fmt/format.h>
+#include <iterator>
 
 namespace runbook::engine {
 
@@ -83,18 +85,18 @@ void start(Session& session, const Map& plan) {
         session.sink.on_event(event);
 }
 
-std::vector<journal::Event> history_of(Session& session, const Map& plan) {
-    auto history = session.journal->events(session.run);
+void complete_history(Session& session, std::vector<journal::Event>& history) {
+    auto newer = session.journal->events(session.run, history.empty() ? 0 : history.back().seq);
+    std::move(newer.begin(), newer.end(), std::back_inserter(history));
     const auto has = [&history](std::string_view name) {
         return std::any_of(history.begin(), history.end(),
                            [name](const auto& event) { return event.event == name; });
     };
     if (has("run.started") && has("plan"))
-        return history;
-    for (const auto& [name, data] : first_events(session, plan))
+        return;
+    for (const auto& [name, data] : first_events(session, *describe(session).get<Map>()))
         if (!has(name))
             history.push_back(session.journal->append(session.run, session.fence, name, "", data));
-    return history;
 }
 
 } // namespace runbook::engine

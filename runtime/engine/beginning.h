@@ -15,8 +15,9 @@ void append(Session& session, const std::string& event, const Map& data);
 void append_widened(Session& session, const std::vector<Grant>& grants);
 /// Called by begin(): from here on the run exists.
 void start(Session& session, const Map& plan);
-/// The events of a run that is continued. Where its first process died before it had written who
-/// started it and what it will do, that is written now: gates are answered by it.
-std::vector<journal::Event> history_of(Session& session, const Map& plan);
+/// Completes the events of a run that is continued with what came after them, and, where its first
+/// process died before it had written who started it and what it will do, with that, written now:
+/// gates are answered by it.
+void complete_history(Session& session, std::vector<journal::Event>& history);
 
 } // namespace runbook::engine

@@ -24,6 +24,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <future>
 #include <unistd.h>
 
 namespace runbook::engine {
@@ -310,8 +311,11 @@ int Engine::continue_run(const std::string& run, const std::string& mode, const 
     const bool may_go_back = mode == "rollback" && record->outcome == "succeeded";
     if (record->state == journal::RunState::finished && !may_go_back)
         throw Error("usage", fmt::format("run {} has ended already: {}", run, record->outcome));
+    // Read while the playbook loads; what another process writes until the lease is taken comes
+    // behind it.
+    auto read = std::async(std::launch::async, [&] { return session.journal->events(run); });
     load_pinned(session, *record);
-    const Map plan = *describe(session).get<Map>();
+    const Map plan = *describe_head(session).get<Map>();
     session.plan_sha256 = plan_hash(session, plan);
     session.take_lease();
     session.keep_lease();
@@ -320,7 +324,8 @@ int Engine::continue_run(const std::string& run, const std::string& mode, const 
     } catch (const Error& error) {
         refuse_to_continue(session, *record, error);
     }
-    const auto history = history_of(session, plan);
+    auto history = read.get();
+    complete_history(session, history);
     std::string agreed;
     for (const journal::Event& event : history) {
         if (event.event == "plan" || event.event == "plan.changed")
@@ -340,6 +345,12 @@ int Engine::continue_run(const std::string& run, const std::string& mode, const 
                            Error("usage", fmt::format("run {}: {}", run, right.refusal)));
     for (const journal::Event& event : history)
         impl_->sink.on_history(event);
+    Map changed; // now: no second Lua call from inside the run's task
+    if (!agreed.empty() && agreed != session.plan_sha256) {
+        changed = shown_plan(session, *describe(session).get<Map>());
+        changed.set("by", current_user());
+        changed.set("before", agreed);
+    }
     session.on_begin = [&] {
         List roles(right.answer.roles.begin(), right.answer.roles.end());
         append(session, "run.resumed",
@@ -349,12 +360,8 @@ int Engine::continue_run(const std::string& run, const std::string& mode, const 
                    {"checked", right.answer.checked},
                    {"roles", roles}});
         append_widened(session, options.allow);
-        if (agreed.empty() || agreed == session.plan_sha256)
-            return;
-        Map changed = shown_plan(session, plan);
-        changed.set("by", current_user());
-        changed.set("before", agreed);
-        append(session, "plan.changed", changed);
+        if (!changed.empty())
+            append(session, "plan.changed", changed);
     };
     try {
         return impl_->run(session, history, way);

@@ -174,13 +174,24 @@ int host_parent_history(lua_State* L) {
 
 void push_history(lua_State* L, const std::vector<journal::Event>& events) {
     lua_createtable(L, static_cast<int>(events.size()), 0);
+    const int list = lua_gettop(L);
+    for (const char* key : {"event", "step", "at", "data"}) // once, not for each of thousands
+        lua_pushstring(L, key);
+    const auto set = [&](int key, const auto& push) {
+        lua_pushvalue(L, list + key);
+        push();
+        lua_rawset(L, -3);
+    };
     for (std::size_t i = 0; i < events.size(); ++i) {
-        vm::push_value(L, Map{{"event", events[i].event},
-                              {"step", events[i].step},
-                              {"at", static_cast<double>(events[i].micros) / 1e6},
-                              {"data", events[i].data}});
-        lua_rawseti(L, -2, static_cast<int>(i + 1));
+        const journal::Event& event = events[i];
+        lua_createtable(L, 0, 4);
+        set(1, [&] { lua_pushlstring(L, event.event.data(), event.event.size()); });
+        set(2, [&] { lua_pushlstring(L, event.step.data(), event.step.size()); });
+        set(3, [&] { lua_pushnumber(L, static_cast<double>(event.micros) / 1e6); });
+        set(4, [&] { vm::push_value(L, event.data); });
+        lua_rawseti(L, list, static_cast<int>(i + 1));
     }
+    lua_settop(L, list);
 }
 
 void add_time_library(lua_State* L) {

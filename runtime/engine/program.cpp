@@ -20,17 +20,26 @@ std::vector<Finding> findings_from(const Value& value) {
     return result;
 }
 
-} // namespace
-
-Value describe(Session& session) {
+/// What a function of the program answers.
+Value asked(Session& session, const char* function) {
     lua_State* L = session.state->L();
     lua_getfield(L, LUA_REGISTRYINDEX, "runbook.program");
-    lua_getfield(L, -1, "describe");
+    lua_getfield(L, -1, function);
     if (lua_pcall(L, 0, 1, 0) != 0)
         throw vm::to_error(L, -1);
     Value value = vm::to_value(L, -1);
     lua_pop(L, 2);
     return value;
+}
+
+} // namespace
+
+Value describe(Session& session) {
+    return asked(session, "describe");
+}
+
+Value describe_head(Session& session) {
+    return asked(session, "head");
 }
 
 void refuse_findings(const std::vector<Finding>& findings) {
@@ -44,14 +53,7 @@ void refuse_findings(const std::vector<Finding>& findings) {
 }
 
 std::vector<Finding> program_findings(Session& session) {
-    lua_State* L = session.state->L();
-    lua_getfield(L, LUA_REGISTRYINDEX, "runbook.program");
-    lua_getfield(L, -1, "findings");
-    if (lua_pcall(L, 0, 1, 0) != 0)
-        throw vm::to_error(L, -1);
-    auto result = findings_from(vm::to_value(L, -1));
-    lua_pop(L, 2);
-    return result;
+    return findings_from(asked(session, "findings"));
 }
 
 std::vector<Finding> undefined_names(Session& session) {

@@ -10,6 +10,8 @@ namespace runbook::engine {
 
 /// The plan as data.
 Value describe(Session& session);
+/// Of the plan what does not grow with the playbook: name, summary, parameters, roles, locks.
+Value describe_head(Session& session);
 /// Contradictions that loading alone cannot see.
 std::vector<Finding> program_findings(Session& session);
 /// Names that are neither in the language nor defined in the file.

@@ -3,11 +3,14 @@
 #include "runtime/base/error.h"
 #include "runtime/vm/embedded.h"
 #include "runtime/vm/error_table.h"
+#include "runtime/vm/leaving.h"
 #include "runtime/vm/values.h"
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdlib>
+#include <cstring>
 
 namespace runbook::vm {
 
@@ -24,6 +27,18 @@ int pause_at(std::size_t used, std::size_t limit) {
 
 /// Bytes that a heap may have before the collector starts by itself.
 constexpr std::size_t small_heap = std::size_t{64} << 20;
+
+bool leaving = false;
+
+/// An allocator for the end: nothing is freed, and what a finalizer wants comes from the heap.
+void* left(void*, void* block, std::size_t old_size, std::size_t new_size) {
+    if (new_size == 0)
+        return nullptr;
+    void* fresh = std::malloc(new_size);
+    if (fresh && block)
+        std::memcpy(fresh, block, std::min(old_size, new_size));
+    return fresh;
+}
 
 /// The JIT is off: the watchdog's hook never fires in a compiled loop. RUNBOOK_TEST_JIT=1 turns it
 /// on, so that tests show that nothing but the watchdog depends on that (jit.playbooks).
@@ -93,13 +108,20 @@ State::State(std::unique_ptr<Host> host, std::size_t memory_limit)
 
 State::~State() {
     scheduler_.reset();
-    lua_setallocf(L_, system_, system_data_); // it gives its memory back as a whole
+    if (leaving)
+        lua_setallocf(L_, left, nullptr);
+    else
+        lua_setallocf(L_, system_, system_data_); // it gives its memory back as a whole
     lua_close(L_);
 }
 
 void State::collect() {
     collects_ = true;
     lua_gc(L_, LUA_GCRESTART, -1); // when the heap has grown by the pause
+}
+
+void leave_memory() {
+    leaving = true;
 }
 
 void State::load_host_file(std::string_view path, int arguments) {

@@ -11,6 +11,7 @@
 #include "runtime/engine/dry_text.h"
 #include "runtime/journal/journal.h"
 #include "runtime/view/lines.h"
+#include "runtime/vm/leaving.h"
 
 #include <fmt/format.h>
 
@@ -53,6 +54,7 @@ int finished(Shown& shown, int exit) {
 /// A run that had begun and stopped on an error needs a person.
 template <class Run>
 int guarded(Shown& shown, Run run) {
+    vm::leave_memory(); // one run a process
     try {
         return finished(shown, run());
     } catch (const Error& error) {

@@ -141,6 +141,19 @@ local function reach()
   return found
 end
 
+-- The description without the items: what a run that goes on asks for.
+function program.head()
+  local header = program.header()
+  local t = header.t
+  local parameters = {}
+  for _, entry in ipairs(program.parameters) do
+    parameters[#parameters + 1] = { name = entry.name, type = entry.type, doc = entry.t.doc or "", required = entry.t.required == true,
+      default = entry.t.default ~= nil and tostring(entry.t.default) or nil, access = entry.t.access,
+      value = entry.value ~= nil and tostring(entry.value) or (entry.type == "secret" and ("*** from " .. tostring(entry.source))) or nil }
+  end
+  return { name = header.name, summary = t.summary or "", parameters = parameters, roles = t.roles, locks = locks(t, program.parameters) }
+end
+
 function program.describe()
   local header = program.header()
   local t = header.t
@@ -170,15 +183,11 @@ function program.describe()
     elseif how and how ~= "none" then back[#back + 1] = { name = item.name, how = names and how .. " (" .. table.concat(names, ", ") .. ")" or how } end
   end
   if not program.checked then program.findings() end -- makes the sum of the window too
-  local parameters = {}
-  for _, entry in ipairs(program.parameters) do
-    parameters[#parameters + 1] = { name = entry.name, type = entry.type, doc = entry.t.doc or "", required = entry.t.required == true,
-      default = entry.t.default ~= nil and tostring(entry.t.default) or nil, access = entry.t.access,
-      value = entry.value ~= nil and tostring(entry.value) or (entry.type == "secret" and ("*** from " .. tostring(entry.source))) or nil }
-  end
   local around = program.around()
-  return { name = header.name, summary = t.summary or "", items = items, total_s = total, way_back_order = back, window = program.window,
-    rollback_within_s = seconds((t.rollback or {}).within), reach = reach(), parameters = parameters, roles = t.roles,
-    locks = locks(t, program.parameters), orders = program.asked.orders(), schedules = around.schedules, start = around.start,
-    ahead = around.ahead, updates = around.updates, followups = around.followups, after_rollback = around.after_rollback }
+  local plan = program.head()
+  plan.items, plan.total_s, plan.way_back_order, plan.window = items, total, back, program.window
+  plan.rollback_within_s, plan.reach, plan.orders = seconds((t.rollback or {}).within), reach(), program.asked.orders()
+  plan.schedules, plan.start, plan.ahead, plan.updates = around.schedules, around.start, around.ahead, around.updates
+  plan.followups, plan.after_rollback = around.followups, around.after_rollback
+  return plan
 end
