@@ -38,7 +38,7 @@ struct Describe<bindings::PipeOptions> {
 
 template <>
 struct Arg<bindings::PipeTable> {
-    static std::string type() { return "table"; }
+    static std::string type() { return "table[]"; }
     static Mismatch mismatch(lua_State* L, int i) {
         if (!lua_istable(L, i))
             return expected("list of commands", L, i);

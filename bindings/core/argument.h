@@ -11,6 +11,7 @@
 #include <chrono>
 #include <concepts>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -30,6 +31,8 @@ inline Mismatch expected(const char* what, lua_State* L, int index) {
 struct Rest {
     std::vector<Value> values;
 };
+/// Whether the number is an integer within the limits.
+Mismatch integer_mismatch(double number, double lowest, double highest);
 /// A duration in seconds: "30m", "250ms" or a number of seconds.
 struct Duration {
     double seconds = 0;
@@ -92,14 +95,15 @@ requires(std::integral<T> && !std::same_as<T, bool>) struct Arg<T> {
     static Mismatch mismatch(lua_State* L, int i) {
         if (lua_type(L, i) != LUA_TNUMBER)
             return expected("integer", L, i);
-        const double number = lua_tonumber(L, i);
-        if (number != static_cast<double>(static_cast<std::int64_t>(number)))
-            return "integer expected, got a number with a fraction";
-        if (std::is_unsigned_v<T> && number < 0)
-            return "must not be negative";
-        return {};
+        return integer_mismatch(lua_tonumber(L, i), lowest, highest);
     }
     static T read(lua_State* L, int i) { return static_cast<T>(lua_tonumber(L, i)); }
+
+  private:
+    static constexpr double exact = 9007199254740992; ///< 2^53: what a number holds exactly
+    static constexpr double lowest =
+        sizeof(T) < 8 || std::is_unsigned_v<T> ? double(std::numeric_limits<T>::min()) : -exact;
+    static constexpr double highest = sizeof(T) < 8 ? double(std::numeric_limits<T>::max()) : exact;
 };
 
 template <std::floating_point T>
@@ -135,7 +139,9 @@ struct Arg<Duration> {
 template <>
 struct Arg<Value> {
     static std::string type() { return "value"; }
-    static Mismatch mismatch(lua_State*, int) { return {}; }
+    static Mismatch mismatch(lua_State* L, int i) {
+        return lua_isnone(L, i) ? expected("value", L, i) : Mismatch{};
+    }
     static Value read(lua_State* L, int i) { return vm::to_value(L, i); }
 };
 

@@ -8,6 +8,9 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
+#include <set>
+
 namespace runbook::bind {
 
 namespace {
@@ -54,6 +57,10 @@ const vm::Allowance& allowance_of(lua_State* L) {
 bool crosses(lua_State* L, const vm::FunctionDoc& doc) {
     return failpoint::armed && doc.effect != vm::Effect::none &&
            allowance_of(L).up_to == vm::Effect::writes;
+}
+
+std::string too_many(std::size_t most, std::size_t given) {
+    return fmt::format("takes at most {} argument{}, got {}", most, most == 1 ? "" : "s", given);
 }
 
 } // namespace
@@ -135,8 +142,8 @@ void Function::check(lua_State* L, std::size_t index, const Mismatch& problem) c
 
 void Function::check_count(lua_State* L, std::size_t most) const {
     if (static_cast<std::size_t>(lua_gettop(L)) > most)
-        throw Error("argument", fmt::format("{}: takes at most {} argument{}, got {}", full_name_,
-                                            most, most == 1 ? "" : "s", lua_gettop(L)));
+        throw Error("argument",
+                    full_name_ + ": " + too_many(most, static_cast<std::size_t>(lua_gettop(L))));
 }
 
 int Function::park(lua_State* L, const vm::OperationPtr& operation) const {
@@ -151,14 +158,29 @@ int Function::park(lua_State* L, const vm::OperationPtr& operation) const {
     return 1;
 }
 
+Mismatch integer_mismatch(double number, double lowest, double highest) {
+    if (lowest == 0 && number < 0)
+        return "must not be negative";
+    if (!(number >= lowest && number <= highest)) // nor what is no number
+        return fmt::format("must be from {:.0f} to {:.0f}", lowest, highest);
+    if (number != std::trunc(number))
+        return "integer expected, got a number with a fraction";
+    return {};
+}
+
 Mismatch duration_mismatch(lua_State* L, int index) {
-    if (lua_type(L, index) == LUA_TNUMBER)
-        return lua_tonumber(L, index) >= 0 ? Mismatch{} : Mismatch{"must not be negative"};
+    constexpr double longest = 100 * 365.25 * 86400; // and as milliseconds an int64
+    if (lua_type(L, index) == LUA_TNUMBER) {
+        const double seconds = lua_tonumber(L, index);
+        if (seconds < 0)
+            return "must not be negative";
+        return seconds <= longest ? Mismatch{} : Mismatch{"must not be longer than 100 years"};
+    }
     if (lua_type(L, index) != LUA_TSTRING)
         return expected("duration", L, index);
     const std::string text = lua_tostring(L, index);
-    if (text::parse_duration(text))
-        return {};
+    if (const auto seconds = text::parse_duration(text))
+        return *seconds <= longest ? Mismatch{} : Mismatch{"must not be longer than 100 years"};
     return "'" + text + "' is not a duration: write 30s, 10m, 2h, 7d";
 }
 
@@ -231,7 +253,83 @@ void Declaration::lua(std::string_view source) {
     lua_remove(L_, -2);
     if (lua_pcall(L_, 1, 1, 0) != 0)
         throw Error("internal", fmt::format("{}: {}", full_name(), vm::to_error(L_, -1).message()));
+    check_before();
     install_top();
+}
+
+namespace {
+
+/// Whether the value at `index` is what the declaration of a function in Lua says: types of Lua and
+/// userdata of the language, alternatives with '|'. A table with a metatable may stand for an
+/// object: a plan and a test have such tables in the place of connections.
+bool fits(lua_State* L, int index, const std::string& type) {
+    static const std::set<std::string> plain = {"value",  "boolean", "number",
+                                                "string", "table",   "function"};
+    for (const std::string& one : text::split(type, '|')) {
+        if (one == "value" || one == lua_typename(L, lua_type(L, index)))
+            return true;
+        if (plain.contains(one) || lua_getmetatable(L, index) == 0)
+            continue;
+        if (lua_istable(L, index)) {
+            lua_pop(L, 1);
+            return true;
+        }
+        lua_getfield(L, LUA_REGISTRYINDEX, ("runbook." + one).c_str());
+        const bool same = lua_rawequal(L, -1, -2) != 0 && lua_istable(L, -1);
+        lua_pop(L, 2);
+        if (same)
+            return true;
+    }
+    return false;
+}
+
+/// Checks the arguments of a function that is written in Lua; upvalues: its FunctionDoc, its name.
+int check_arguments(lua_State* L) {
+    bool fine = true;
+    {
+        const auto& doc =
+            *static_cast<const vm::FunctionDoc*>(lua_touserdata(L, lua_upvalueindex(1)));
+        const std::string name = lua_tostring(L, lua_upvalueindex(2));
+        const auto refuse = [&](const std::string& message) {
+            vm::push_error(L, Error("argument", name + ": " + message));
+            fine = false;
+        };
+        const std::size_t most = doc.parameters.size(),
+                          given = static_cast<std::size_t>(lua_gettop(L));
+        if (vm::State::host_of(L).dry_run() && dry_unknown(L))
+            return 0; // what it calls says so
+        if (given > most)
+            refuse(too_many(most, given));
+        for (std::size_t i = 0; i < most && fine; ++i) {
+            const vm::ParameterDoc& parameter = doc.parameters[i];
+            const int index = static_cast<int>(i) + 1;
+            if ((parameter.optional && lua_isnoneornil(L, index)) || fits(L, index, parameter.type))
+                continue;
+            std::string expected = parameter.type;
+            if (const std::size_t bar = expected.find('|'); bar != std::string::npos)
+                expected.replace(bar, 1, " or ");
+            refuse(fmt::format("argument {} '{}': {} expected, got {}", index, parameter.name,
+                               expected, vm::type_word(L, index)));
+        }
+    }
+    return fine ? 0 : lua_error(L);
+}
+
+} // namespace
+
+/// Replaces the function in Lua on top of the stack by one that checks its arguments first.
+void Declaration::check_before() {
+    static constexpr std::string_view wrapper =
+        "local check, fn = ... return function(...) check(...) return fn(...) end";
+    luaL_loadbuffer(L_, wrapper.data(), wrapper.size(),
+                    fmt::format("=[runbook {}]", full_name()).c_str());
+    lua_pushlightuserdata(L_, &doc_);
+    const std::string name = full_name();
+    lua_pushlstring(L_, name.data(), name.size());
+    lua_pushcclosure(L_, check_arguments, 2);
+    lua_pushvalue(L_, -3);
+    lua_call(L_, 2, 1);
+    lua_remove(L_, -2);
 }
 
 } // namespace runbook::bind

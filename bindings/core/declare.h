@@ -199,8 +199,8 @@ class Declaration {
         install_native(std::function(std::move(fn)));
     }
     /// Installs a function written in Lua: `source` is a chunk that gets the area's table and
-    /// returns the function. It runs in the playbook's environment, and its frames do not count as
-    /// the playbook's.
+    /// returns the function. It runs in the playbook's environment, its frames do not count as the
+    /// playbook's, and its arguments are checked against their declared types before.
     void lua(std::string_view source);
 
   private:
@@ -242,6 +242,7 @@ class Declaration {
         return area_.name.empty() ? doc_.name : area_.name + "." + doc_.name;
     }
     void install(vm::Bound* bound);
+    void check_before();
     void install_top();
 
     lua_State* L_;

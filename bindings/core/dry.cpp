@@ -111,7 +111,7 @@ bool is_unknown(lua_State* L, int index, int depth) {
 void check_files(lua_State* L, const std::string& function) {
     if (!function.starts_with("fs."))
         return;
-    const bool two = function == "fs.rename" || function == "fs.copy";
+    const bool two = function == "fs.move" || function == "fs.copy";
     for (int i = 1; i <= (two ? 2 : 1); ++i)
         if (lua_type(L, i) == LUA_TSTRING)
             vm::State::host_of(L).permissions().check_file(lua_tostring(L, i));

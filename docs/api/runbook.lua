@@ -1149,7 +1149,7 @@ sh = {}
 function sh.run(command, options) end
 
 ---Runs commands side by side, each one's output the next one's input.
----@param commands table list of commands, each as for sh.run with its own options (exit, env, cwd; stdin: the first); for all, beside them: timeout, reads
+---@param commands table[] list of commands, each as for sh.run with its own options (exit, env, cwd; stdin: the first); for all, beside them: timeout, reads
 ---@return table {out, members, elapsed}: `out` of the last, in `members` the result of every one
 function sh.pipe(commands) end
 

@@ -10,6 +10,7 @@
 #include <mutex>
 #include <shared_mutex>
 #include <unordered_set>
+#include <utility>
 
 namespace runbook {
 namespace {
@@ -165,9 +166,14 @@ std::string StreamRedactor::take(std::size_t limit, bool more) {
     for (const Span& span : spans)
         if (span.begin < limit && span.end > limit)
             limit = more ? span.begin : span.end;
-    std::string out = masked(held_, spans, limit);
-    held_.erase(0, limit);
-    return out;
+    if (!spans.empty() && spans.front().begin < limit) {
+        std::string out = masked(held_, spans, limit);
+        held_.erase(0, limit);
+        return out;
+    }
+    std::string rest = held_.substr(limit); // short, as a rule: the text itself is handed on
+    held_.resize(limit);
+    return std::exchange(held_, std::move(rest));
 }
 
 Value redact(const Value& value) {

@@ -104,6 +104,24 @@ constexpr std::array<bool, 256> make_introducers() {
 }
 constexpr std::array<bool, 256> introducers = make_introducers();
 
+/// The first introducer at `at` or behind it, text.size() where there is none: sixteen bytes at
+/// once, since most text has few.
+std::size_t next_introducer(std::string_view text, std::size_t at) {
+    using Block = unsigned char __attribute__((vector_size(16)));
+    for (Block block; at + sizeof block <= text.size(); at += sizeof block) {
+        std::memcpy(&block, text.data() + at, sizeof block);
+        const auto found = (block == '\n') | (block == '\r') | (block == '"') | (block == '+') |
+                           (block == '\\') | (block - '%' <= '\'' - '%'); // % & ' in a row
+        std::uint64_t halves[2];
+        std::memcpy(halves, &found, sizeof halves);
+        if (halves[0] | halves[1])
+            break;
+    }
+    while (at < text.size() && !introducers[static_cast<unsigned char>(text[at])])
+        ++at;
+    return at;
+}
+
 /// Whether at least `wrapped_line` base64 characters stand right before `at`.
 bool wraps(std::string_view text, std::size_t at) {
     if (at < wrapped_line)
@@ -503,10 +521,9 @@ std::vector<Span> Index::search(std::string_view text, std::size_t* open) const 
     const std::size_t last = size >= gram_size ? size - gram_size + 1 : 0; // begins of a whole gram
     std::size_t at = 0;
     while (at < last) {
-        std::size_t next = at; // the next escape
-        while (next < size &&
-               !(introducers[static_cast<unsigned char>(text[next])] && escape(text, next)))
-            ++next;
+        std::size_t next = next_introducer(text, at); // the next escape
+        while (next < size && !escape(text, next))
+            next = next_introducer(text, next + 1);
         const std::size_t plain = next == size ? last : std::min(last, next > 3 ? next - 3 : 0);
         for (; at < plain; ++at)
             if (const std::uint32_t gram = load(text.data() + at); marked(gram))

@@ -14,6 +14,7 @@
 #include "runtime/engine/pin.h"
 #include "runtime/engine/plan_text.h"
 #include "runtime/engine/program.h"
+#include "runtime/engine/reach.h"
 #include "runtime/engine/rehearsal.h"
 #include "runtime/engine/session.h"
 #include "runtime/view/view.h"
@@ -135,6 +136,7 @@ int Engine::exec(const Options& options) {
     session.load(true);
     refuse_findings(undefined_names(session));
     refuse_findings(program_findings(session));
+    refuse_findings(undeclared_needs(session));
     impl_->open_journal(session);
     const Map plan =
         *describe(session).get<Map>(); // now: no second Lua call from inside the run's task
@@ -471,6 +473,8 @@ std::vector<Finding> Engine::check(const std::string& file) {
                     findings.push_back(finding);
         if (findings.empty())
             findings = program_findings(session);
+        if (findings.empty())
+            findings = undeclared_needs(session);
     } catch (const Error& error) {
         findings.push_back({file, 0, error.message(), true});
     }
@@ -482,47 +486,7 @@ Map Engine::needs(const std::string& file) {
     options.file = file;
     Session session(impl_->register_bindings, impl_->sink, options);
     session.load(false);
-    std::vector<Grant> parameters; // name and type
-    std::map<std::string, std::string> values;
-    const Map plan = *describe(session).get<Map>();
-    for (const Value& item : list_at(plan, "parameters")) {
-        const Map& one = *item.get<Map>();
-        parameters.emplace_back(one.text("name"), one.text("type"));
-        values[one.text("name")] = one.text("value");
-    }
-    std::vector<Touch> touches = touches_of(file, session.source, parameters);
-    for (const auto& [path, text] : session.modules)
-        for (Touch& touch : touches_of(path, text, parameters))
-            touches.push_back(std::move(touch));
-    Map needs;
-    List missing, unknown;
-    for (const std::string& kind : need_kinds()) {
-        List entries;
-        for (const Touch& touch : touches) {
-            if (touch.kind != kind)
-                continue;
-            Map place{{"kind", kind},
-                      {"what", touch.what},
-                      {"call", touch.call},
-                      {"file", touch.file},
-                      {"line", touch.line}};
-            if (touch.what.empty()) {
-                unknown.push_back(place);
-                continue;
-            }
-            if (std::find(entries.begin(), entries.end(), Value(touch.what)) == entries.end())
-                entries.push_back(touch.what);
-            Touch asked = touch;
-            if (const auto value = values.find(touch.what);
-                kind == "files" && value != values.end())
-                asked.what = value->second; // empty: not given, so not known
-            if (!asked.what.empty() && !allowed(session.host().allowed, asked))
-                missing.push_back(place);
-        }
-        if (!entries.empty())
-            needs.set(kind, entries);
-    }
-    return Map{{"needs", needs}, {"missing", missing}, {"unknown", unknown}};
+    return reach_of(session);
 }
 
 std::vector<ParameterInfo> Engine::parameters(const std::string& file, std::string* summary) {

@@ -115,6 +115,7 @@ class Reader {
                 twice.insert(tokens_[i].text);
         for (const std::string& name : twice)
             names_.erase(name);
+        find_bound();
     }
 
     std::vector<Touch> read() {
@@ -135,11 +136,56 @@ class Reader {
                tokens_[i].text == symbol;
     }
 
+    bool word(std::size_t i, std::string_view text) const {
+        return i < tokens_.size() && tokens_[i].kind == Token::Kind::name &&
+               tokens_[i].text == text;
+    }
+
+    /// Names that a function, a loop or a `local a, b` binds, wherever that is: what they stand for
+    /// elsewhere is not certain. A `local x = …` is, unless there is a second.
+    void find_bound() {
+        for (std::size_t i = 0; i < tokens_.size(); ++i) {
+            std::size_t at = i + 1;
+            if (word(i, "local") && at + 1 < tokens_.size())
+                locals_.insert(tokens_[word(at, "function") ? at + 1 : at].text);
+            if (word(i, "function"))
+                while (at < tokens_.size() && !is(at, "("))
+                    ++at;
+            else if (!word(i, "for") && !(word(i, "local") && is(i + 2, ",")))
+                continue;
+            for (at += is(at, "(") ? 1 : 0; at < tokens_.size(); at += 2) {
+                bound_.insert(tokens_[at].text);
+                if (!is(at + 1, ","))
+                    break;
+            }
+        }
+    }
+
+    /// Whether the name is given no other meaning in this file than the language's.
+    bool own_meaning(const std::string& area) const {
+        return !locals_.contains(area) && !bound_.contains(area);
+    }
+
+    /// Whether the expression of one token before `i` ends there.
+    bool ends(std::size_t i) const {
+        return i >= tokens_.size() || is(i, ",") || is(i, ";") || is(i, "}") || is(i, ")");
+    }
+
+    /// Whether the name is `local name = "literal"` and nothing else in this file.
+    bool constant(const std::string& name, std::size_t value) const {
+        if (bound_.contains(name) || value < 3 || !word(value - 3, "local"))
+            return false;
+        const std::size_t next = value + 1;
+        return ends(next) ||
+               (tokens_[next].kind == Token::Kind::name && !word(next, "and") && !word(next, "or"));
+    }
+
     void read_call(const std::string& area, const std::string& function, std::size_t i) {
         static const std::map<std::string, std::string> by_first = {
             {"ssh", "ssh"}, {"http", "http"}, {"fs", "files"}, {"net", "net"}, {"redis", "redis"}};
         call_ = area + "." + function;
         line_ = tokens_[i - 1].line;
+        certain_ = own_meaning(area) && own_meaning(tokens_[i - 3].text) && call_ != "fs.glob";
         if (area == "sh" && (function == "run" || function == "pipe")) {
             i += is(i, "(") ? 1 : 0;
             if (!is(i, "{"))
@@ -153,27 +199,33 @@ class Reader {
         const bool literal = i < tokens_.size() && tokens_[i].kind == Token::Kind::text;
         if (!literal && !is(i, "("))
             return add(kind->second, std::nullopt);
+        if (literal && !is(i + 1, "..") && !is(i + 1, ":")) // f "x": whatever follows
+            return add(kind->second, what_of(kind->second, tokens_[i].text), true);
         i += literal ? 0 : 1;
         if (call_ == "http.request")
             i = after_comma(i);
         argument(kind->second, i);
-        if (call_ == "fs.copy" || call_ == "fs.rename" || call_ == "http.download")
+        if (call_ == "fs.copy" || call_ == "fs.move" || call_ == "http.download")
             argument("files", after_comma(i));
     }
 
     /// The words of a command, behind the brace.
     void command(std::size_t i) {
         int depth = 1;
-        bool by_shell = false;
+        bool by_shell = false, said = false;
         for (std::size_t j = i; j < tokens_.size() && depth > 0; ++j) {
             depth += is(j, "{") ? 1 : is(j, "}") ? -1 : 0;
-            by_shell |= depth == 1 && tokens_[j].text == "shell" && is(j + 1, "=") &&
-                        j + 2 < tokens_.size() && tokens_[j + 2].text == "true";
+            if (depth != 1 || tokens_[j].text != "shell" || !is(j + 1, "="))
+                continue;
+            said = true;
+            by_shell |= word(j + 2, "true");
         }
+        const bool certain = std::exchange(certain_, certain_ && by_shell == said);
         if (by_shell)
-            add("shell", "sh");
+            add("shell", "sh", true);
         else
             argument("shell", i);
+        certain_ |= certain;
     }
 
     void pipe(std::size_t i) {
@@ -208,11 +260,14 @@ class Reader {
             for (const auto& [name, type] : parameters_)
                 if (name == tokens_[i + 2].text &&
                     (kind == "files" ? type == "path" : kind == "http" && type == "url"))
-                    return kind == "files" ? add(kind, name) : void(); // a url is allowed by itself
+                    return kind == "files" ? add(kind, name, ends(i + 3))
+                                           : void(); // a url is allowed by itself
             return add(kind, std::nullopt);
         }
+        bool sure = ends(next);
         if (token->kind == Token::Kind::name)
             if (const auto bound = names_.find(token->text); bound != names_.end()) {
+                sure = sure && constant(token->text, bound->second);
                 token = &tokens_[bound->second];
                 if (bound->second + 1 < tokens_.size() && is(bound->second + 1, ".."))
                     return add(kind, std::nullopt);
@@ -220,17 +275,22 @@ class Reader {
         if (token->kind != Token::Kind::text)
             return add(kind, std::nullopt);
         const bool longer = is(next, "..") || is(next, ":"); // only its beginning
-        std::string what = kind == "http" ? host_of(token->text) : token->text;
+        const std::string what = what_of(kind, token->text);
         if (longer && kind == "http" &&
             token->text.find('/', token->text.find("://") + 3) != std::string::npos)
-            return add(kind, what);
+            return add(kind, what, token == &tokens_[i]);
         if (longer)
             return add(kind, std::nullopt);
-        add(kind, what);
+        add(kind, what, sure);
     }
 
-    void add(const std::string& kind, const std::optional<std::string>& what) {
-        found_.push_back({kind, what.value_or(""), call_, file_, line_});
+    static std::string what_of(const std::string& kind, const std::string& text) {
+        return kind == "http" ? host_of(text) : text;
+    }
+
+    void add(const std::string& kind, const std::optional<std::string>& what, bool sure = false) {
+        const bool known = sure && certain_ && what && what->find('\\') == std::string::npos;
+        found_.push_back({kind, what.value_or(""), call_, file_, line_, known});
     }
 
     std::string file_;
@@ -238,8 +298,11 @@ class Reader {
     const std::vector<Grant>& parameters_;
     std::map<std::string, std::size_t> names_; ///< where the value of a name begins
     std::vector<Touch> found_;
+    std::set<std::string> bound_;  ///< see find_bound()
+    std::set<std::string> locals_; ///< every `local x` and `local function x`
     std::string call_;
     int line_ = 0;
+    bool certain_ = false; ///< what is called is the language's own function
 };
 
 } // namespace

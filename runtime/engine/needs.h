@@ -32,6 +32,7 @@ struct Touch {
     std::string call;       ///< "sh.run"
     std::string file;
     int line = 0;
+    bool certain = false; ///< `what` cannot be another when the run comes there
 };
 
 /// Reads the text of a playbook or module: literal programs, hosts and paths, names bound once to a

@@ -6,6 +6,7 @@
 #include "runtime/config/config.h"
 #include "runtime/engine/needs.h"
 #include "runtime/engine/rehearsal.h"
+#include "runtime/engine/step_progress.h"
 #include "runtime/view/view.h"
 #include "runtime/vm/embedded.h"
 #include "runtime/vm/error_table.h"
@@ -25,54 +26,6 @@ namespace runbook::engine {
 namespace {
 
 constexpr std::int64_t lease_seconds = 30;
-
-/// Hands reports to the view on the loop thread, at most ten a second.
-class StepProgress final : public ProgressSink {
-  public:
-    StepProgress(Session& session, std::string step) : session_(session), step_(std::move(step)) {}
-
-    void report(const ProgressReport& report) override {
-        const double now = time::monotonic();
-        std::unique_lock reported(mutex_); // streams of one copy report side by side
-        const bool same = report.rows == rows_ && report.bytes == bytes_ && report.item == item_;
-        if (!same)
-            got_on(now);
-        rows_ = report.rows, bytes_ = report.bytes, item_ = report.item;
-        reported.unlock();
-        const bool last = report.total_rows > 0 && report.rows >= report.total_rows;
-        double before = last_.load();
-        if (!last && now - before < 0.1)
-            return;
-        last_ = now;
-        session_.scheduler().post([session = &session_, step = step_, report] {
-            session->sink.on_progress(step, report);
-        });
-    }
-    void line(std::string_view stream, std::string_view text) override {
-        got_on(time::monotonic());
-        session_.scheduler().post(
-            [session = &session_, step = step_, stream = std::string(stream), text = redact(text)] {
-                session->sink.on_output(step, stream, text);
-            });
-    }
-
-  private:
-    /// Any thread; at most ten a second reach the loop.
-    void got_on(double now) {
-        if (now - told_.load() < 0.1)
-            return;
-        told_ = now;
-        session_.scheduler().post(
-            [session = &session_, step = step_, now] { session->progressed[step] = now; });
-    }
-
-    Session& session_;
-    std::string step_;
-    std::atomic<double> last_{0}, told_{0};
-    std::mutex mutex_;
-    std::int64_t rows_ = -1, bytes_ = -1; ///< of the last report
-    std::string item_;
-};
 
 /// require(name): a module beside the playbook, else the stdlib's; once.
 int require_module(lua_State* L) {
@@ -154,7 +107,7 @@ const vm::Permissions& EngineHost::permissions() const {
 
 ProgressPtr EngineHost::progress() {
     const vm::Task* task = session->scheduler().current();
-    return std::make_shared<StepProgress>(*session, task ? task->step : std::string());
+    return step_progress(*session, task ? task->step : std::string());
 }
 
 void EngineHost::log(std::string_view level, std::string_view text) {

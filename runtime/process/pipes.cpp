@@ -46,35 +46,41 @@ ssize_t write_pipe(int fd, std::string_view data) {
 
 void OutputStream::append(std::string_view data) {
     total_ += static_cast<std::int64_t>(data.size());
+    if (kept_.size() >= keep_)
+        earlier_ = std::exchange(kept_, {});
     kept_.append(data);
-    if (kept_.size() > 2 * keep_)
-        kept_.erase(0, kept_.size() - keep_);
     if (sink_)
-        split(redactor_.write(data));
+        hand_on(redactor_.write(data));
 }
 
-void OutputStream::split(std::string_view data) {
-    for (std::size_t at = 0; at < data.size();) {
-        std::size_t end = data.find('\n', at);
-        std::size_t stop = end == std::string_view::npos ? data.size() : end;
-        line_.append(data.substr(at, stop - at));
-        if (end != std::string_view::npos || line_.size() >= longest_line) {
-            emit(line_);
-            line_.clear();
-        }
-        at = end == std::string_view::npos ? stop : end + 1;
+void OutputStream::hand_on(std::string redacted) {
+    if (!line_.empty()) {
+        line_ += redacted;
+        redacted = std::exchange(line_, {});
     }
+    const std::size_t end = redacted.rfind('\n') + 1; // 0: not even one line
+    if (redacted.size() - end >= longest_line) {
+        redacted += '\n';
+    } else if (end < redacted.size()) {
+        line_ = redacted.substr(end);
+        redacted.erase(end);
+    }
+    if (!redacted.empty())
+        emit(std::move(redacted));
 }
 
 void OutputStream::finish() {
-    if (sink_)
-        split(redactor_.finish());
-    if (sink_ && !line_.empty())
-        emit(line_);
-    line_.clear();
+    if (!sink_)
+        return;
+    hand_on(redactor_.finish());
+    if (!line_.empty())
+        emit(std::exchange(line_, {}) + "\n");
 }
 
 std::string OutputStream::take() {
+    if (kept_.size() < keep_ && !earlier_.empty())
+        kept_.insert(0, earlier_,
+                     earlier_.size() - std::min(earlier_.size(), keep_ - kept_.size()));
     if (total_ > static_cast<std::int64_t>(kept_.size()) || kept_.size() > keep_) {
         kept_.erase(0, kept_.size() - std::min(kept_.size(), keep_));
         // Not from the middle of a line: half a secret would not be known as one.
@@ -85,10 +91,11 @@ std::string OutputStream::take() {
     return std::move(kept_);
 }
 
-void OutputStream::emit(std::string_view line) {
-    if (!line.empty() && line.back() == '\r')
-        line.remove_suffix(1);
-    sink_->line(name_, line);
+void OutputStream::emit(std::string lines) {
+    if (blocks_)
+        blocks_->lines(name_, std::move(lines));
+    else
+        each_line(lines, [this](std::string_view line) { sink_->line(name_, line); });
 }
 
 } // namespace runbook::process

@@ -2,7 +2,7 @@
 // only.
 #pragma once
 
-#include "runtime/base/progress.h"
+#include "runtime/base/output_sink.h"
 #include "runtime/base/redact.h"
 
 #include <cstdint>
@@ -38,22 +38,26 @@ ssize_t write_pipe(int fd, std::string_view data);
 class OutputStream {
   public:
     OutputStream(const char* name, std::size_t keep, ProgressSink* sink)
-        : name_(name), keep_(keep), sink_(sink) {}
+        : name_(name), keep_(keep), sink_(sink), blocks_(dynamic_cast<OutputSink*>(sink)) {}
     void append(std::string_view data);
+    /// Whether who gets the lines is behind: read no more for now.
+    bool full() const { return blocks_ && blocks_->full(); }
     /// Hands on a last line without a newline.
     void finish();
     std::string take();
     std::int64_t total() const { return total_; }
 
   private:
-    void split(std::string_view data);
-    void emit(std::string_view line);
+    void hand_on(std::string redacted);
+    void emit(std::string lines);
 
     const char* name_;
     std::size_t keep_;
     ProgressSink* sink_;
+    OutputSink* blocks_; ///< the same one, where it takes whole blocks
     StreamRedactor redactor_;
-    std::string kept_, line_;
+    std::string earlier_, kept_; ///< the end of the stream: at least `keep` bytes of it
+    std::string line_;           ///< redacted, its end has not come yet
     std::int64_t total_ = 0;
 };
 

@@ -36,6 +36,7 @@ using Clock = std::chrono::steady_clock;
 constexpr std::chrono::milliseconds drain_limit{
     200}; ///< silence after the end, while a daemon holds the pipe
 constexpr std::chrono::milliseconds tick_every{500};
+constexpr int asked_again_ms = 2;                   ///< while who gets the output is behind
 constexpr std::chrono::milliseconds farewell{5000}; ///< beyond the grace, see hold_input
 
 /// One running command, on the calling thread.
@@ -228,10 +229,12 @@ class Running {
     }
 
     void step() {
+        // One receiver for both; what is left after the end is no more than the pipes hold.
+        waiting_ = !ended_ && out_.full();
         pollfd fds[5] = {{control_.get(), POLLIN, 0},
                          {wake_.get(), POLLIN, 0},
-                         {out_fd_.get(), POLLIN, 0},
-                         {err_fd_.get(), POLLIN, 0},
+                         {waiting_ ? -1 : out_fd_.get(), POLLIN, 0},
+                         {waiting_ ? -1 : err_fd_.get(), POLLIN, 0},
                          {in_fd_.get(), static_cast<short>(input_left() ? POLLOUT : 0), 0}};
         int ready = ::poll(fds, 5, poll_timeout());
         if (ready > 0) {
@@ -282,6 +285,8 @@ class Running {
             sooner(until(*signals_at_));
         if (ended_)
             sooner(until(drain_until_));
+        if (waiting_)
+            sooner(asked_again_ms);
         return timeout;
     }
 
@@ -429,7 +434,7 @@ class Running {
     std::optional<Clock::time_point> signals_at_; ///< when a held input's end was not enough
     pid_t helper_ = 0;
     std::string heard_;
-    bool terminated_ = false, timed_out_ = false, ended_ = false;
+    bool terminated_ = false, timed_out_ = false, ended_ = false, waiting_ = false;
     Clock::time_point started_, drain_until_, next_tick_ = Clock::now() + tick_every;
 };
 

@@ -2,6 +2,7 @@
 #include "runtime/process/ssh.h"
 
 #include "runtime/base/error.h"
+#include "runtime/base/output_sink.h"
 #include "runtime/base/redact.h"
 #include "runtime/base/text.h"
 #include "runtime/process/command.h"
@@ -22,20 +23,25 @@ std::string new_mark() {
 }
 
 /// Messages of the other side, which come among the lines of its standard error.
-class Messages : public ProgressSink {
+class Messages : public OutputSink {
   public:
     Messages(std::string mark, ProgressPtr sink)
-        : mark_(std::move(mark) + " "), sink_(std::move(sink)) {}
+        : mark_(std::move(mark) + " "), sink_(std::move(sink)),
+          blocks_(dynamic_cast<OutputSink*>(sink_.get())) {}
 
     void report(const ProgressReport&) override {}
     void line(std::string_view stream, std::string_view text) override {
-        // behind an unfinished line of the command's own
-        const std::size_t at = stream == "stderr" ? text.find(mark_) : std::string_view::npos;
-        if (at != std::string_view::npos)
-            messages_.emplace_back(text.substr(at + mark_.size()));
-        if (sink_ && at != 0)
-            sink_->line(stream, text.substr(0, at));
+        lines(stream, std::string(text) + "\n");
     }
+    void lines(std::string_view stream, std::string text) override {
+        if (stream == "stderr" && text.find(mark_) != std::string::npos)
+            text = taken(text);
+        if (blocks_ && !text.empty())
+            blocks_->lines(stream, std::move(text));
+        else if (sink_)
+            each_line(text, [&](std::string_view line) { sink_->line(stream, line); });
+    }
+    bool full() const override { return blocks_ && blocks_->full(); }
 
     bool has(std::string_view message) const {
         return std::find(messages_.begin(), messages_.end(), message) != messages_.end();
@@ -61,8 +67,23 @@ class Messages : public ProgressSink {
     }
 
   private:
+    /// The block without its messages, which are kept; one may stand behind an unfinished line of
+    /// the command's own.
+    std::string taken(std::string_view block) {
+        std::string own;
+        each_line(block, [&](std::string_view line) {
+            const std::size_t at = line.find(mark_);
+            if (at != std::string_view::npos)
+                messages_.emplace_back(line.substr(at + mark_.size()));
+            if (at != 0)
+                own.append(line.substr(0, at)) += '\n';
+        });
+        return own;
+    }
+
     std::string mark_;
     ProgressPtr sink_;
+    OutputSink* blocks_;                ///< the same one, where it takes whole blocks
     std::vector<std::string> messages_; ///< written on the thread of run_remote alone
 };
 

@@ -360,23 +360,23 @@ std::string outlook(const Model& model, const Item& item, std::int64_t now) {
 std::string harmless(std::string_view text) {
     std::string out;
     out.reserve(text.size());
+    std::size_t copied = 0; // runs of what may stay are copied at once
     for (std::size_t i = 0; i < text.size(); ++i) {
         const auto byte = static_cast<unsigned char>(text[i]);
-        // C1 control characters are two bytes in UTF-8: C2 80 … C2 9F.
-        const bool c1 = byte == 0xC2 && i + 1 < text.size() &&
-                        static_cast<unsigned char>(text[i + 1]) >= 0x80 &&
-                        static_cast<unsigned char>(text[i + 1]) < 0xA0;
+        const auto next = static_cast<unsigned char>(i + 1 < text.size() ? text[i + 1] : 0);
+        const bool c1 = byte == 0xC2 && next >= 0x80 && next < 0xA0; // their two bytes in UTF-8
+        const bool control = (byte < 0x20 && byte != '\n') || byte == 0x7F || c1;
+        if (!control)
+            continue;
+        out.append(text.substr(copied, i - copied));
         if (byte == '\t')
             out += "    ";
-        else if (byte == '\r' && i + 1 < text.size() && text[i + 1] == '\n')
-            continue;
-        else if ((byte < 0x20 && byte != '\n') || byte == 0x7F || c1)
+        else if (byte != '\r' || next != '\n')
             out += "\xEF\xBF\xBD";
-        else
-            out += text[i];
         i += c1 ? 1 : 0;
+        copied = i + 1;
     }
-    return out;
+    return out.append(text.substr(copied));
 }
 
 std::string in_ascii(std::string_view text) {
@@ -397,11 +397,19 @@ std::string in_ascii(std::string_view text) {
          {"→", "->"},
          {"×", "x"},
          {"\xEF\xBF\xBD", "?"}}};
-    std::string out(text);
-    for (const auto& [symbol, plain] : symbols)
-        for (std::size_t at = 0; (at = out.find(symbol, at)) != std::string::npos;
-             at += plain.size())
-            out.replace(at, symbol.size(), plain);
+    std::string out;
+    out.reserve(text.size());
+    for (std::size_t i = 0; i < text.size();) {
+        const auto* symbol = symbols.end();
+        if (static_cast<unsigned char>(text[i]) >= 0x80)
+            symbol = std::find_if(symbols.begin(), symbols.end(), [&](const auto& one) {
+                return text.substr(i).starts_with(one.first);
+            });
+        if (symbol == symbols.end())
+            out += text[i++];
+        else
+            out += symbol->second, i += symbol->first.size();
+    }
     return out;
 }
 

@@ -1,6 +1,7 @@
 // One stamped line per event, for logs (contract in view.h): "2026-11-20T22:00:04.123Z
 // step.finished copy: …". No escapes, no wrapping, nothing that is not in the event; progress at
 // most every ten seconds.
+#include "runtime/base/output_sink.h"
 #include "runtime/base/redact.h"
 #include "runtime/base/text.h"
 #include "runtime/base/time.h"
@@ -45,7 +46,12 @@ class PlainView : public EventSink {
 
     void on_output(const std::string& step, std::string_view stream,
                    std::string_view text) override {
-        write(settings_.now(), stream == "stderr" ? "stderr" : "output", step, std::string(text));
+        const std::string_view name = stream == "stderr" ? "stderr" : "output";
+        const std::string before = harmless(redact(stamped(settings_.now(), name, step))) + ": ";
+        std::string all;
+        each_line(harmless(text),
+                  [&](std::string_view line) { all.append(before).append(line) += '\n'; });
+        output_.write(settings_.unicode ? all : in_ascii(all));
     }
 
   private:
@@ -66,11 +72,15 @@ class PlainView : public EventSink {
                 write(event.micros, "failure", event.step, line);
     }
 
+    static std::string stamped(std::int64_t micros, std::string_view name,
+                               const std::string& step) {
+        return time::iso_millis(micros) + " " + std::string(name) +
+               (step.empty() ? "" : " " + step);
+    }
+
     void write(std::int64_t micros, std::string_view name, const std::string& step,
                const std::string& words) {
-        std::string line = time::iso_millis(micros) + " " + std::string(name);
-        if (!step.empty())
-            line += " " + step;
+        std::string line = stamped(micros, name, step);
         if (!words.empty())
             line += ": " + words;
         line = harmless(redact(line));

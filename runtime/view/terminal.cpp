@@ -2,6 +2,7 @@
 // what runs is a few lines below it that are erased and drawn again. On a terminal that cannot
 // redraw, only the first part is written, and a step that is silent for two seconds gets a line of
 // its own.
+#include "runtime/base/output_sink.h"
 #include "runtime/base/redact.h"
 #include "runtime/base/text.h"
 #include "runtime/base/time.h"
@@ -341,12 +342,24 @@ void TerminalView::on_event(const journal::Event& event) {
     flush(true);
 }
 
+/// The end of the text with as many lines as are kept.
+std::string_view last_lines(std::string_view text) {
+    if (text.ends_with('\n'))
+        text.remove_suffix(1);
+    std::size_t begin = text.size();
+    for (std::size_t i = 0; i < output_kept && begin != std::string_view::npos; ++i)
+        begin = begin == 0 ? std::string_view::npos : text.rfind('\n', begin - 1);
+    return begin == std::string_view::npos ? text : text.substr(begin + 1);
+}
+
 void TerminalView::on_output(const std::string& step, std::string_view stream,
                              std::string_view text) {
     auto& kept = works_[step].output;
-    kept.push_back(harmless(redact(text)));
-    if (kept.size() > output_kept)
-        kept.pop_front();
+    each_line(last_lines(text), [&](std::string_view line) {
+        kept.push_back(harmless(std::string(line)));
+        if (kept.size() > output_kept)
+            kept.pop_front();
+    });
 }
 
 void TerminalView::tick() {

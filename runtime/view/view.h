@@ -1,7 +1,7 @@
 // What people and machines see of a run while it goes.
 // Owns: the interface through which the engine shows a run, and the three ways of showing it. All
 // calls come on the loop thread. A view never decides anything, never touches the journal, and
-// redacts whatever it writes.
+// redacts whatever it writes but output, which has been when it comes.
 #pragma once
 
 #include "runtime/base/progress.h"
@@ -25,7 +25,8 @@ class EventSink {
     virtual void on_history(const journal::Event& event) {}
     /// How far a step's work is; as often as it likes.
     virtual void on_progress(const std::string& step, const ProgressReport& report) {}
-    /// A line that a step's work wrote (a child process, a server's notice).
+    /// What a step's work wrote (a child process, a server's notice): one line or many, "\n"
+    /// between them and perhaps at the end, redacted by who sends them. Shown, never journaled.
     virtual void on_output(const std::string& step, std::string_view stream,
                            std::string_view text) {}
     /// Time has passed: redraw. About ten times a second on a terminal.

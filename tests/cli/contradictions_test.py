@@ -33,11 +33,11 @@ def test_contradictions_are_told_with_their_line(runbook, playbook, header, text
 
 
 @pytest.mark.parametrize("header, text", [
-    ("", 'step "a" { run = function() fs.write("x", "y") end, undo = function() end }'),
-    ("", 'step "a" { run = function() fs.write("x", "y") end, undo = keep "why" }'),
-    ("", 'step "a" { run = function() fs.write("x", "y") end, loses = function() return 0 end }'),
-    ("", 'step "a" { run = function(ctx) ctx.step("s", { run = function() fs.write("x", "y") end, undo = function() end }) end }'),
-    ("", 'step "a" { run = function() return fs.read "x" end }'),
+    ('needs = { files = { "x" } }', 'step "a" { run = function() fs.write("x", "y") end, undo = function() end }'),
+    ('needs = { files = { "x" } }', 'step "a" { run = function() fs.write("x", "y") end, undo = keep "why" }'),
+    ('needs = { files = { "x" } }', 'step "a" { run = function() fs.write("x", "y") end, loses = function() return 0 end }'),
+    ('needs = { files = { "x" } }', 'step "a" { run = function(ctx) ctx.step("s", { run = function() fs.write("x", "y") end, undo = function() end }) end }'),
+    ('needs = { files = { "x" } }', 'step "a" { run = function() return fs.read "x" end }'),
     ("", 'step "a" { takes = "5m", timeout = "5m", run = function() end }'),
     ('ask = { within = "5m", otherwise = "hold" }, window = { from = "a", to = "b", target = "5m", max = "10m" }',
      'step "a" { run = function() end }\ngate "g" { role = "lead", ask = "?" }\nstep "b" { run = function() end }'),

@@ -119,7 +119,8 @@ def test_what_is_not_declared_stays_out_of_reach(runbook, playbook, tmp_path):
         file.write_text("secret")
     (folder / "work" / "link").symlink_to(tmp_path / "secret.txt")
     (folder / "work" / "up").symlink_to(tmp_path)
-    got = evaluate(runbook, playbook, attempts(NEEDS), needs='shell = { "echo" }, files = { "work/" }, http = { "allowed.test" }')
+    # names of its own: what the text alone shows is refused before the run begins
+    got = evaluate(runbook, playbook, "local fs, sh, http, ssh = fs, sh, http, ssh\n" + attempts(NEEDS), needs='shell = { "echo" }, files = { "work/" }, http = { "allowed.test" }')
     assert got == "control"
     assert not (folder / "escaped").exists()
 

@@ -20,7 +20,7 @@ def test_write_and_the_way_back(runbook, playbook):
 def test_outside_of_needs(runbook, playbook):
     path = playbook("""
         playbook "x" { summary = "x", needs = { files = { "work/" } } }
-        step "escape" { undo = keep "nothing", run = function() fs.write("work/../out.txt", "x") end }
+        step "escape" { undo = keep "nothing", run = function() fs.write("work" .. "/../out.txt", "x") end }
     """)
     (path.parent / "work").mkdir()
     result = runbook("exec", path.name, "--output", "json", cwd=path.parent)

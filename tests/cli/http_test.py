@@ -84,7 +84,7 @@ def test_no_server(runbook, playbook, server):
 
 
 def test_a_host_that_is_not_declared(runbook, playbook, server):
-    path = one_step(playbook, f'http.get "{server.url}/"', 'http = { "app.example.com" }')
+    path = one_step(playbook, f'http.get(("{server.url}/"):lower())', 'http = { "app.example.com" }')
     error = failure(runbook("exec", path, "--app", "http://other.example.com/", "--output", "json"))
     assert error["kind"] == "permission"
     assert f"may not reach `{server.url[7:]}`: needs.http allows app.example.com" in error["message"]

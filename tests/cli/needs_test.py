@@ -1,5 +1,7 @@
 """What a playbook needs: found in its text, seen by a dry run, widened by who runs it."""
 
+import pytest
+
 PLAYBOOK = """
     local p = playbook "x" { summary = "x", params = { app = { "url", default = "http://127.0.0.1:1/", doc = "x" } },
       needs = { shell = { "touch", "unused *" }, ssh = { "web1" }, files = { "work/" } } }
@@ -60,15 +62,16 @@ def test_a_dry_run_says_what_was_asked_for(runbook, playbook):
 def test_who_runs_it_may_allow_more_and_that_is_journaled(runbook, playbook):
     path = playbook("""
         playbook "x" { summary = "x", needs = { shell = { "true" } } }
-        step "one" { undo = keep "nothing", run = function() sh.run { "echo", "hi" } end }
-        step "two" { undo = keep "nothing", run = function() sh.run { "printf", "hi" } end, failure = hold "look" }
-    """.replace(', failure = hold "look"', ""))
+        local sh, programs = sh, { "echo", "printf" }
+        step "one" { undo = keep "nothing", run = function() sh.run { programs[1], "hi" } end }
+        step "two" { undo = keep "nothing", run = function() sh.run { programs[2], "hi" } end }
+    """)
     refused = runbook("exec", path, "--output", "json")
     assert refused.exit == 1, refused
     error = [e for e in refused.events() if e["event"] == "step.failed"][0]["error"]
     assert error["message"] == f'step "one" may not run `echo`: needs.shell allows true ({path}:1)'
     assert error["hint"] == "add it to needs.shell in the playbook's header, or allow it for one run with --allow-shell"
-    assert error["where"]["line"] == 2
+    assert error["where"]["line"] == 3
     allowed = runbook("exec", path, "--output", "json", "--allow-shell", "echo", "--allow-shell", "printf *", "--allow-files", "x/")
     assert allowed.exit == 0, allowed
     widened = [e for e in allowed.events() if e["event"] == "needs.widened"]
@@ -120,3 +123,81 @@ def test_a_confined_command_reaches_what_is_declared(runbook, playbook, tmp_path
     got = [e for e in result.events() if e["event"] == "step.finished"][0]["result"]
     assert got["inside"] == "x\n"
     assert got["outside"] != 0 and "Permission denied" in got["said"]
+
+
+HEADER = """
+    local p = playbook "x" { summary = "x", params = { to = { "path", default = "out.txt", doc = "x" }, app = { "url", default = "http://app.test/", doc = "x" } },
+      needs = { shell = { "true", "git status" }, ssh = { "web1" }, http = { "api.test" }, files = { "work/", "to" }, net = { "db1:5432" }, redis = { "cache:6379" } } }
+"""
+
+
+def run_of(*lines):
+    body = "\n".join(lines)
+    return f'{HEADER}step "one" {{ undo = keep "nothing", run = function()\n{body}\nend }}\n'
+
+
+@pytest.mark.parametrize("line, refused", [
+    ('sh.run { "touch", "world" }', 'sh.run: needs.shell allows true, git status (PATH:1), not touch: add "touch" to it, or allow it for one run with --allow-shell touch'),
+    ('sh.run({ "touch", "world" }, {})', "not touch:"),
+    ('sh.run { "touch world", shell = true }', "sh.run: needs.shell allows true, git status (PATH:1), not sh:"),
+    ('sh.pipe { { "true" }, { "touch", "world" } }', "sh.pipe: needs.shell allows true, git status (PATH:1), not touch:"),
+    ('local program = "touch" sh.run { program, "world" }', "not touch:"),
+    ('ssh.run("web2", { "true" })', 'ssh.run: needs.ssh allows web1 (PATH:1), not web2: add "web2" to it'),
+    ('http.get "https://evil.test/x?y=1"', "http.get: needs.http allows api.test, http://app.test/ (PATH:1), not evil.test:"),
+    ('http.post("https://evil.test/" .. p.to, { json = {} })', "not evil.test:"),
+    ('http.download("https://api.test/x", "elsewhere")', "http.download: needs.files allows work/, out.txt (PATH:1), not elsewhere:"),
+    ('fs.write("world", "x")', "fs.write: needs.files allows work/, out.txt (PATH:1), not world:"),
+    ('fs.move("work/a", "world")', "fs.move: needs.files allows work/, out.txt (PATH:1), not world:"),
+    ('net.tcp "db2:5432"', "net.tcp: needs.net allows db1:5432 (PATH:1), not db2:5432:"),
+    ('redis.connect "redis://other"', "redis.connect: needs.redis allows cache:6379 (PATH:1), not redis://other:"),
+])
+def test_what_the_text_alone_shows_is_refused_before_anything_ran(runbook, playbook, line, refused):
+    path = playbook(run_of('sh.run { "true" }', line))
+    expected = refused.replace("PATH", str(path))
+    result = runbook("exec", path, cwd=path.parent)
+    assert result.exit == 2, result
+    assert f"error: {path}:5: {expected}" in result.err if ": needs." in refused else f"{path}:5: " in result.err and expected in result.err, result
+    assert not (path.parent / "world").exists()
+    assert runbook("runs", "--output", "json").out == "", "no run was made"
+    checked = runbook("check", path, cwd=path.parent)
+    assert checked.exit == 2 and expected in checked.out, checked
+
+
+def test_all_that_is_missing_is_told_at_once_and_may_be_allowed_for_one_run(runbook, playbook):
+    path = playbook(run_of('fs.write("a", "x")', 'sh.run { "touch", "b" }'))
+    refused = runbook("exec", path, cwd=path.parent)
+    assert refused.exit == 2, refused
+    assert f"{path}:4: fs.write: " in refused.err and f"{path}:5: sh.run: " in refused.err
+    allowed = runbook("exec", path, "--allow-files", "a", "--allow-shell", "touch", cwd=path.parent)
+    assert allowed.exit == 0, allowed
+    assert (path.parent / "a").exists() and (path.parent / "b").exists()
+
+
+def test_the_value_of_a_path_parameter_counts(runbook, playbook):
+    path = playbook(run_of('fs.write(p.to, "x")').replace(', "to"', ""))
+    inside = runbook("exec", path, "--to", "work/x", cwd=path.parent)
+    assert "needs.files" not in inside.err, inside
+    outside = runbook("exec", path, "--to", "world", cwd=path.parent)
+    assert outside.exit == 2 and f"{path}:4: fs.write: needs.files allows work/ ({path}:1), not world:" in outside.err, outside
+
+
+@pytest.mark.parametrize("lines", [
+    ['sh.run { "tr" .. "ue" }'],
+    ['sh.run { "git", "status" }'],
+    ['local program = "touch"', 'local function call(program) if program then sh.run { program } end end', "call()"],
+    ['local program = "touch"', "for _, program in ipairs {} do sh.run { program } end"],
+    ['local a, program = "touch", "true"', "sh.run { program }"],
+    ['local mode = "touch"', 'if p.to == "" then sh.run { mode == "touch" and "true" or "rm" } end'],
+    ['local sh = { run = function() end }', 'sh.run { "touch" }'],
+    ['local http = { get = function() end }', 'http.get "https://evil.test/"'],
+    ['if p.to == "" then redis.connect "redis://cache" end'],
+    ['if p.to == "" then net.tcp "db1:9999" end'],
+    ['if p.to == "" then http.get(p.app .. "health") end'],
+    ['if p.to == "" then fs.glob "work/*.csv" end'],
+    ['-- sh.run { "touch", "world" }', 'local text = [[ sh.run { "touch" } ]]'],
+])
+def test_what_is_declared_or_not_certain_is_not_refused_before(runbook, playbook, lines):
+    path = playbook(run_of(*lines))
+    (path.parent / "work").mkdir()
+    result = runbook("exec", path, cwd=path.parent)
+    assert result.exit == (1 if "git" in lines[0] else 0), result

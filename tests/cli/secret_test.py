@@ -58,7 +58,7 @@ def test_each_source_opens_only_at_its_sink(runbook, playbook, tmp_path):
     ('local _ = secret.env "HOME" == secret.env "HOME"', "secrets cannot be compared", None),
     ('local _ = secret.env("HOME"):upper()', "a secret cannot be taken apart",
      "hand it to what needs it: a header, a password, env or stdin of a command, fs.write; text around it: secret.template or .."),
-    ('sh.run { "echo", "x" .. secret.env "HOME" }', "sh.run: argument 1 'command': word 2: string expected, got secret", None),
+    ('sh.run { "printf", "x" .. secret.env "HOME" }', "sh.run: argument 1 'command': word 2: string expected, got secret", None),
     ('secret.template("{a} {b}", { a = secret.env "HOME" })', "secret.template: no part 'b' is given", None),
     ('secret.template("{pw}", { pw = secret.env "HOME", pv = 1 })', "secret.template: the text has no {pv} (did you mean 'pw'?)", None),
     ('secret.template("{a}", { a = "plain" })', "secret.template: none of its parts is a secret", None),

@@ -64,13 +64,13 @@ def test_each_kind_of_effect_is_refused(testing, tmp_path, code, function):
 
 def test_rules_hold_for_fakes_too(testing):
     done = testing('step "a" { run = function() db.execute(p.shop, "delete from t") end }\n'
-                   'step "b" { undo = keep "it", run = function() sh.run { "rm", "x" } end }\n'
+                   'local rm = { "rm" }\nstep "b" { undo = keep "it", run = function() sh.run { rm[1], "x" } end }\n'
                    'step "c" { undo = keep "it", run = function() db.execute(p.shop) end }\n', '''
 fake { ["db.execute"] = { rows_affected = 1 }, ["sh.run"] = { exit = 0 } }
 test("a", function() run { shop = "sqlite:x.db" }:expect { errors = { a = 'db.execute is refused: step "a" has no way back' } } end)
 ''')
     assert done.exit == 0, done.out
-    done = testing('step "b" { undo = keep "it", run = function() sh.run { "rm", "x" } end }\n', '''
+    done = testing('local rm = { "rm" }\nstep "b" { undo = keep "it", run = function() sh.run { rm[1], "x" } end }\n', '''
 fake("sh.run", { exit = 0 })
 test("b", function() run { shop = "sqlite:x.db" }:expect { errors = { b = "may not run `rm`" } } end)
 ''', header='needs = { shell = { "touch *" } }')

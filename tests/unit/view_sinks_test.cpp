@@ -57,12 +57,14 @@ TEST_CASE("view plain: progress every ten seconds, output at once, always one li
     sink->on_progress("copy", {"contents", 20, 100, 0, 0});
     screen.now += 5'000'000;
     sink->on_progress("copy", {"contents", 30, 100, 0, 0});
-    sink->on_output("copy", "stdout", "two\nlines");
+    sink->on_output("copy", "stdout", "two\nlines\x1b[2J\r\n\n");
     sink->on_output("copy", "stderr", "oops");
     CHECK(screen.taken() ==
           "2026-11-20T22:00:04.000Z progress copy: contents   10 %\n"
           "2026-11-20T22:00:14.000Z progress copy: contents   30 %  2 rows/s  ETA 0:35\n"
-          "2026-11-20T22:00:14.000Z output copy: two / lines\n"
+          "2026-11-20T22:00:14.000Z output copy: two\n"
+          "2026-11-20T22:00:14.000Z output copy: lines\xEF\xBF\xBD[2J\n"
+          "2026-11-20T22:00:14.000Z output copy: \n"
           "2026-11-20T22:00:14.000Z stderr copy: oops\n");
 }
 
@@ -84,8 +86,9 @@ TEST_CASE("view json: one object a line, ts, run, seq, event and step first", "[
         R"("step":"maintenance on","kind":"toggle","elapsed_s":7.0,"detail":"503 on http://localhost:3000"})");
 }
 
-TEST_CASE("view json: live events have no number, and progress comes once a second", "[view]") {
-    make_secret("json-hush-hush", "env:JSON");
+TEST_CASE(
+    "view json: live events have no number, output is one a line, progress comes once a second",
+    "[view]") {
     Screen screen;
     auto sink = view::json_view(screen.out, screen.settings);
     sink->on_history(begun().events.front());
@@ -94,13 +97,17 @@ TEST_CASE("view json: live events have no number, and progress comes once a seco
     screen.now += 500'000;
     sink->on_progress("copy", {"contents", 50, 100, 0, 0});
     sink->on_progress("copy", {"contents", 100, 100, 0, 0});
-    sink->on_output("copy", "stdout", "json-hush-hush");
+    sink->on_output("copy", "stdout", "plain\r\n\"a\\b\"\tc\n\nünï\x01\xff\n");
     CHECK(
         screen.taken() ==
-        R"({"ts":"2026-11-20T22:00:04.000Z","run":"20261120-2200-7f3a","event":"progress","step":"copy","item":"contents","rows":0,"total_rows":100,"bytes":0,"total_bytes":0,"rate_rows_s":0.0}
+        std::string(
+            R"({"ts":"2026-11-20T22:00:04.000Z","run":"20261120-2200-7f3a","event":"progress","step":"copy","item":"contents","rows":0,"total_rows":100,"bytes":0,"total_bytes":0,"rate_rows_s":0.0}
 {"ts":"2026-11-20T22:00:04.500Z","run":"20261120-2200-7f3a","event":"progress","step":"copy","item":"contents","rows":100,"total_rows":100,"bytes":0,"total_bytes":0,"rate_rows_s":200.0,"eta_s":0.0}
-{"ts":"2026-11-20T22:00:04.500Z","run":"20261120-2200-7f3a","event":"output","step":"copy","stream":"stdout","text":"***"}
-)");
+{"ts":"2026-11-20T22:00:04.500Z","run":"20261120-2200-7f3a","event":"output","step":"copy","stream":"stdout","text":"plain"}
+{"ts":"2026-11-20T22:00:04.500Z","run":"20261120-2200-7f3a","event":"output","step":"copy","stream":"stdout","text":"\"a\\b\"\tc"}
+{"ts":"2026-11-20T22:00:04.500Z","run":"20261120-2200-7f3a","event":"output","step":"copy","stream":"stdout","text":""}
+)") + R"({"ts":"2026-11-20T22:00:04.500Z","run":"20261120-2200-7f3a","event":"output","step":"copy","stream":"stdout","text":)" +
+            json::dump(Value("ünï\x01\xff")) + "}\n");
 }
 
 TEST_CASE("view: the form of the output by name", "[view]") {
