@@ -235,6 +235,21 @@ void take_proxy(const bind::Call& call, const ProxyOptions& proxy, http::Request
     request.proxy = {proxy.url, proxy.user, proxy.password};
 }
 
+/// What redirects are held against; requests of one step share it. Loop thread.
+std::shared_ptr<const vm::Permissions> for_redirects(const vm::Permissions& all) {
+    static std::shared_ptr<const vm::Permissions> last;
+    if (last && last->everything == all.everything && last->http == all.http &&
+        last->declared_at == all.declared_at && last->step == all.step && last->uses == all.uses)
+        return last;
+    auto made = std::make_shared<vm::Permissions>();
+    made->everything = all.everything;
+    made->http = all.http;
+    made->declared_at = all.declared_at;
+    made->step = all.step;
+    made->uses = all.uses;
+    return last = made;
+}
+
 http::Request to_request(bind::Call& call, std::string method, std::string url,
                          const RequestOptions& options) {
     http::Request request;
@@ -277,13 +292,7 @@ http::Request to_request(bind::Call& call, std::string method, std::string url,
         call.host().log("warn", request.method + " " + http::mask_url(request.url) +
                                     ": the server's certificate is not checked (tls.verify = "
                                     "false)");
-    auto only_http = std::make_shared<vm::Permissions>();
-    only_http->everything = call.permissions().everything;
-    only_http->http = call.permissions().http;
-    only_http->declared_at = call.permissions().declared_at;
-    only_http->step = call.permissions().step;
-    only_http->uses = call.permissions().uses;
-    request.allow = [only_http](const std::string& target) {
+    request.allow = [only_http = for_redirects(call.permissions())](const std::string& target) {
         only_http->check_http(target); // redirects lead elsewhere
     };
     return request;

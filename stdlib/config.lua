@@ -4,7 +4,7 @@
 --   step "settings" { config.files { dir = "/srv/app/", ["config/database.yml"] = "deploy/database.yml" } }
 --   step "limits" { config.values("/etc/app.env", { POOL = 20 }) }
 local arguments, declare = require "arguments", require "declare"
-local M, def = declare.module("config", "Files of settings: put in place as a whole, edited by name, and put back. What was there lies beside each file as NAME.before-RUN until then.",
+local M, def = declare.module("config", "Files of settings: put in place as a whole, edited by name, and put back. What was there lies beside each file as NAME.before-RUN until it is put back; after a run that succeeded it stays, for a later rollback: remove it when none is wanted any more.",
   'needs = { files = { the folders of the files and of what they are made from } }; for environment() also shell = { "sudo -n systemctl daemon-reload" }')
 
 local function copy_of(path, ctx)

@@ -369,7 +369,8 @@ const std::vector<Command>& table() {
          "a prompt for SQL and Lua",
          {{"FILE", Complete::file, false}},
          {{"connect", "NAME=URL", "open a database under that name", Complete::nothing, true},
-          {"read-write", "", "sessions may write (default: the server refuses it)"}},
+          {"read-write", "", "sessions may write (default: the server refuses it)"},
+          backtrace},
          "runbook repl --connect prod=postgres://ops@db1/shop\n"
          "runbook repl --connect old=mysql://root@db2/shop --connect new=sqlite:shop.db\n"
          "runbook repl --connect prod=$URL < questions.sql",

@@ -36,6 +36,8 @@ void push_history(lua_State* L, const std::vector<journal::Event>& events);
 /// Adds to the library on top of the stack: dates, channels, files beside the playbook, earlier
 /// runs.
 void add_time_library(lua_State* L);
+/// Leases of Vault.
+void add_lease_library(lua_State* L);
 /// What checks and dry runs need.
 void add_dry_library(lua_State* L);
 

@@ -55,7 +55,7 @@ class Exchange {
             });
         });
     }
-    Attempt await_resume() {
+    std::unique_ptr<Attempt> await_resume() {
         hook_.reset();
         if (aborted_)
             throw_cancelled();
@@ -80,8 +80,9 @@ class Exchange {
         waiter_.resume();
     }
 
-    Attempt result(CURLcode code) {
-        Attempt result;
+    std::unique_ptr<Attempt> result(CURLcode code) {
+        auto made = std::make_unique<Attempt>();
+        Attempt& result = *made;
         long status = 0;
         double elapsed = 0;
         curl_easy_getinfo(easy_.get(), CURLINFO_RESPONSE_CODE, &status);
@@ -97,7 +98,7 @@ class Exchange {
         result.response.body = std::move(body_);
         result.response.elapsed = elapsed;
         result.response.url = mask_url(wire_.url);
-        return result;
+        return made;
     }
 
     template <class T>
@@ -138,13 +139,18 @@ class Exchange {
             set(CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(wire_.body.size()));
             set(CURLOPT_POSTFIELDS, wire_.body.c_str());
         }
-        set(CURLOPT_CUSTOMREQUEST, wire_.method.c_str());
+        const bool sends = wire_.method != "GET" || wire_.has_body || !wire_.upload.empty() ||
+                           !wire_.parts.empty();
+        if (sends)
+            set(CURLOPT_CUSTOMREQUEST, wire_.method.c_str());
         curl_slist* list = nullptr;
         for (const auto& header : wire_.headers)
             list = curl_slist_append(list, header.c_str());
-        list = curl_slist_append(list, "Expect:"); // no round trip before a body
+        if (sends)
+            list = curl_slist_append(list, "Expect:"); // no round trip before a body
         list_.reset(list);
-        set(CURLOPT_HTTPHEADER, list);
+        if (list)
+            set(CURLOPT_HTTPHEADER, list);
         if (!wire_.user.empty() || !wire_.password.empty()) {
             set(CURLOPT_USERNAME, wire_.user.c_str());
             set(CURLOPT_PASSWORD, wire_.password.c_str());
@@ -154,13 +160,13 @@ class Exchange {
     }
 
     void prepare_proxy() {
-        if (wire_.proxy.url.empty())
+        if (!wire_.proxy || wire_.proxy->url.empty())
             return;
-        if (wire_.proxy.url == "none") {
+        if (wire_.proxy->url == "none") {
             set(CURLOPT_PROXY, "");
             return;
         }
-        set(CURLOPT_PROXY, wire_.proxy.url.c_str());
+        set(CURLOPT_PROXY, wire_.proxy->url.c_str());
         if (!wire_.proxy_user.empty())
             set(CURLOPT_PROXYUSERNAME, wire_.proxy_user.c_str());
         if (!wire_.proxy_password.empty())
@@ -209,7 +215,7 @@ class Exchange {
     }
 
     void prepare_tls() {
-        const Tls& tls = wire_.tls;
+        const Tls& tls = *wire_.tls;
         set(CURLOPT_SSL_VERIFYPEER, tls.verify ? 1L : 0L);
         set(CURLOPT_SSL_VERIFYHOST, tls.verify ? 2L : 0L);
         if (!tls.ca.empty())
@@ -358,11 +364,10 @@ bool idempotent(std::string_view method) {
            method == "OPTIONS";
 }
 
-Task<Attempt> attempt(const Wire& wire, Cancel& cancel) {
+Task<std::unique_ptr<Attempt>> attempt(const Wire& wire, Cancel& cancel) {
     cancel.check((wire.method + " " + mask_url(wire.url)).c_str());
     Exchange exchange(wire, cancel);
-    Attempt result = co_await exchange;
-    co_return result;
+    co_return co_await exchange;
 }
 
 namespace {

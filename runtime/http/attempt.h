@@ -6,6 +6,8 @@
 #include "runtime/http/http.h"
 #include "runtime/http/task.h"
 
+#include <memory>
+
 namespace runbook::http {
 
 /// What goes over the wire, everything resolved to text.
@@ -16,13 +18,13 @@ struct Wire {
     std::string body, user, password;
     std::string upload; ///< a file as body
     std::vector<Part> parts;
-    Proxy proxy;
+    const Proxy* proxy = nullptr; ///< of the request
     std::string proxy_user, proxy_password;
     /// Takes the body of a 2xx answer instead of memory; false ends the transfer.
     std::function<bool(int status, std::string_view data)> sink;
     std::chrono::milliseconds timeout{0}, connect_timeout{0};
     std::int64_t max_bytes = 0;
-    Tls tls;
+    const Tls* tls = nullptr; ///< of the request
 };
 
 struct Attempt {
@@ -37,7 +39,7 @@ Error unexpected_status(const Request& request, const Response& response);
 
 /// Throws `usage`, `fs` (a file to send), `http.connection`, `http.tls`, `http.timeout`,
 /// `http.status` (body too large), `cancelled`, `timeout`.
-Task<Attempt> attempt(const Wire& wire, Cancel& cancel);
+Task<std::unique_ptr<Attempt>> attempt(const Wire& wire, Cancel& cancel);
 
 /// Waits, but not through a cancel: throws `cancelled` or `timeout` with `what` in front.
 Task<> pause(std::chrono::milliseconds duration, Cancel& cancel, std::string what);

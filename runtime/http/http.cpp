@@ -141,7 +141,7 @@ Wire to_wire(const Request& request) {
     }
     if (!request.bearer.is_null())
         wire.headers.push_back("Authorization: Bearer " + open_text(request.bearer, "bearer"));
-    wire.proxy = request.proxy;
+    wire.proxy = &request.proxy;
     if (!request.proxy.user.is_null())
         wire.proxy_user = open_text(request.proxy.user, "proxy user");
     if (!request.proxy.password.is_null())
@@ -156,7 +156,7 @@ Wire to_wire(const Request& request) {
     wire.timeout = request.timeout;
     wire.connect_timeout = request.connect_timeout;
     wire.max_bytes = request.max_bytes;
-    wire.tls = request.tls;
+    wire.tls = &request.tls;
     return wire;
 }
 
@@ -186,23 +186,24 @@ void drop_credentials(const Request& request, Wire& wire) {
     wire.headers = std::move(kept);
 }
 
-Task<Response> exchange(const Request& request, milliseconds timeout, Cancel& cancel) {
+Task<std::unique_ptr<Attempt>> exchange(const Request& request, milliseconds timeout,
+                                        Cancel& cancel) {
     Wire wire = to_wire(request);
     wire.timeout = timeout;
     for (int hops = 0;; ++hops) {
         if (request.allow)
             request.allow(wire.url);
-        Attempt result = co_await attempt(wire, cancel);
-        if (result.redirect.empty() || request.follow <= 0)
-            co_return std::move(result.response);
+        std::unique_ptr<Attempt> result = co_await attempt(wire, cancel);
+        if (result->redirect.empty() || request.follow <= 0)
+            co_return result;
         if (hops >= request.follow)
             throw Error("http.status",
                         fmt::format("{}: more than {} redirects, the last one to {}",
-                                    where(request), request.follow, mask_url(result.redirect)));
-        if (origin_of(result.redirect) != origin_of(wire.url))
+                                    where(request), request.follow, mask_url(result->redirect)));
+        if (origin_of(result->redirect) != origin_of(wire.url))
             drop_credentials(request, wire);
-        wire.url = result.redirect;
-        int status = result.response.status;
+        wire.url = result->redirect;
+        int status = result->response.status;
         if (wire.method != "HEAD" && (status == 303 || (status < 303 && wire.method == "POST"))) {
             wire.method = "GET";
             wire.has_body = false;
@@ -291,7 +292,8 @@ Task<Response> request_task(const Request& request, Cancel& cancel) {
     for (int number = 1;; ++number) {
         milliseconds delay = backoff_delay(retry, number);
         try {
-            Response response = co_await exchange(request, request.timeout, cancel);
+            const auto answered = co_await exchange(request, request.timeout, cancel);
+            Response& response = answered->response;
             response.attempts = number;
             bool again =
                 number < retry.attempts &&
@@ -304,7 +306,7 @@ Task<Response> request_task(const Request& request, Cancel& cancel) {
             if (!again) {
                 if (!request.any_status && !status_fits(request.expected, response.status))
                     throw unexpected_status(request, response);
-                co_return response;
+                co_return std::move(response);
             }
             delay = asked.value_or(delay);
         } catch (const Error& error) {

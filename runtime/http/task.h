@@ -6,6 +6,7 @@
 #include <coroutine>
 #include <exception>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <type_traits>
 #include <utility>
@@ -18,7 +19,7 @@ template <class T = Nothing>
 class [[nodiscard]] Task {
   public:
     struct promise_type {
-        std::optional<T> value;
+        std::unique_ptr<T> value; ///< apart: thousands of frames wait, few have a result
         std::exception_ptr error;
         std::coroutine_handle<> next;
 
@@ -34,7 +35,7 @@ class [[nodiscard]] Task {
         }
         std::suspend_always initial_suspend() noexcept { return {}; }
         Final final_suspend() noexcept { return {}; }
-        void return_value(T result) { value.emplace(std::move(result)); }
+        void return_value(T result) { value = std::make_unique<T>(std::move(result)); }
         void unhandled_exception() { error = std::current_exception(); }
     };
 
@@ -50,9 +51,13 @@ class [[nodiscard]] Task {
         handle_.promise().next = waiter;
         return handle_;
     }
-    T await_resume() {
+    /// Throws where the task did.
+    void check() const {
         if (handle_.promise().error)
             std::rethrow_exception(handle_.promise().error);
+    }
+    T await_resume() {
+        check();
         return std::move(*handle_.promise().value);
     }
 
@@ -76,17 +81,39 @@ struct Detached {
     };
 };
 
+/// Awaits a task without taking its result.
+template <class T>
+auto ended(Task<T>& task) {
+    struct End {
+        Task<T>& task;
+        bool await_ready() const noexcept { return false; }
+        auto await_suspend(std::coroutine_handle<> waiter) noexcept {
+            return task.await_suspend(waiter);
+        }
+        void await_resume() { task.check(); }
+    };
+    return End{task};
+}
+
+/// Outside of the coroutine, whose frame would keep room for the result while it waits.
+template <class T>
+void hand_over(Task<T>& task, const Done<T>& done, const std::exception_ptr& error) {
+    if (error)
+        done(std::nullopt, error);
+    else
+        done(task.await_resume(), nullptr);
+}
+
 /// Runs a task to its end; call it on the hub's thread.
 template <class T>
 Detached drive(Task<T> task, Done<T> done) {
-    std::optional<T> value;
     std::exception_ptr error;
     try {
-        value.emplace(co_await task);
+        co_await ended(task);
     } catch (...) {
         error = std::current_exception();
     }
-    done(std::move(value), error);
+    hand_over(task, done, error);
 }
 
 } // namespace runbook::http

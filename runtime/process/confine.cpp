@@ -55,6 +55,12 @@ bool allow(int ruleset, const std::string& path, std::uint64_t rights) {
     return done;
 }
 
+/// What a file that is not there yet needs of its folder: to be made and written there. The kernel
+/// knows no rule for a name, so other files of the folder can be written too, but not read, listed,
+/// removed or run.
+constexpr std::uint64_t making_a_file =
+    LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_WRITE_FILE | right_truncate;
+
 /// The path, or the nearest folder above it that exists.
 std::string existing(std::string path) {
     while (path.size() > 1 && path.back() == '/')
@@ -68,6 +74,17 @@ std::string existing(std::string path) {
             break;
     }
     return path;
+}
+
+bool allow_declared(int ruleset, const std::string& path, std::uint64_t all) {
+    struct stat about {};
+    if (path.empty() || path.back() == '/' || ::lstat(path.c_str(), &about) == 0)
+        return allow(ruleset, existing(path), all);
+    const std::size_t slash = path.rfind('/');
+    const std::string folder = slash == std::string::npos ? "." : path.substr(0, slash + 1);
+    if (::stat(folder.c_str(), &about) != 0)
+        return allow(ruleset, existing(path), all); // the folders are to be made too
+    return allow(ruleset, folder, making_a_file & all);
 }
 
 } // namespace
@@ -99,7 +116,7 @@ bool confine(const std::vector<std::string>& paths) {
     for (const char* folder : {"/tmp", "/var/tmp", "/dev/shm", "/dev/pts", "/proc/self/fd"})
         fine = fine && allow(ruleset, folder, all);
     for (const std::string& path : paths)
-        fine = fine && allow(ruleset, existing(path), all);
+        fine = fine && allow_declared(ruleset, path, all);
     fine = fine && ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
            ::syscall(SYS_landlock_restrict_self, ruleset, 0) == 0;
     const int problem = errno;

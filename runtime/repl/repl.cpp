@@ -10,6 +10,7 @@
 #include "runtime/repl/session.h"
 #include "runtime/secret/sources.h"
 #include "runtime/view/view.h"
+#include "runtime/vm/backtrace.h"
 
 #include <fmt/format.h>
 
@@ -146,6 +147,7 @@ class Prompt {
     }
 
     bool handle(Input kind, const std::string& line) {
+        session_.take_trace();
         view_.style.width = lines_.terminal() ? static_cast<std::size_t>(columns_()) : 0;
         bool fine = true;
         try {
@@ -161,6 +163,10 @@ class Prompt {
                 fmt::print(stderr, "cancelled\n");
             else
                 print_error(advised(error, kind, line));
+            if (const std::string trace = session_.take_trace(); vm::whole_stack)
+                for (const std::string& frame : text::split(redact(trace), '\n'))
+                    if (!frame.empty())
+                        fmt::print(stderr, "    {}\n", frame);
         }
         lines_.remember(line);
         return fine;

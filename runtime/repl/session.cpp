@@ -120,6 +120,7 @@ void Session::run_task(const vm::TaskPtr& task) {
     running_.reset();
     if (task->failed) {
         const Error error = vm::to_error(task->L, -1);
+        trace_ = vm::error_map(task->L, -1).text("traceback");
         luaL_unref(state_->L(), LUA_REGISTRYINDEX, task->anchor);
         throw error;
     }

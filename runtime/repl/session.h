@@ -13,6 +13,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace runbook::repl {
@@ -73,6 +74,8 @@ class Session {
     /// Cancels what runs now, in the server too. Loop thread.
     void interrupt();
     bool interrupted() const { return interrupted_; }
+    /// The stack of the last error in Lua, once: empty where it had none.
+    std::string take_trace() { return std::exchange(trace_, {}); }
 
     /// Tables and columns of the current connection.
     const std::vector<std::string>& database_names();
@@ -96,6 +99,7 @@ class Session {
     Connection* current_ = nullptr;
     vm::TaskPtr running_;
     bool interrupted_ = false;
+    std::string trace_;
     std::vector<Done> done_;
 };
 

@@ -89,7 +89,7 @@ Shown shown(const Value& value, bool quantity) {
     if (const auto* number = value.get<double>(); number && quantity && std::isfinite(*number))
         if (const std::string digits = format_value(value); digits.find('e') == std::string::npos)
             return {grouped_decimal(digits), false};
-    return {format_value(value), false};
+    return {format_value(redact(value)), false}; // before it is cut
 }
 
 struct Layout {
@@ -99,7 +99,7 @@ struct Layout {
 
     explicit Layout(const Grid& grid) : right(grid.columns.size(), false) {
         for (const std::string& column : grid.columns)
-            widths.push_back(text::display_width(escaped(column)));
+            widths.push_back(text::display_width(escaped(redact(column))));
         for (std::size_t c = 0; c < grid.columns.size(); ++c) {
             bool any = false, all = true;
             for (const auto& row : grid.rows)
@@ -146,7 +146,8 @@ std::string as_table(const Grid& grid, const Layout& layout, const Style& style)
     const Lines lines = lines_of(style);
     std::string head, rule, out;
     for (std::size_t c = 0; c < grid.columns.size(); ++c) {
-        const std::string name = text::ellipsize(escaped(grid.columns[c]), layout.widths[c]);
+        const std::string name =
+            text::ellipsize(escaped(redact(grid.columns[c])), layout.widths[c]);
         head += fmt::format("{} {} ", c ? lines.down : "",
                             padded(name, layout.widths[c], layout.right[c]));
         rule +=
@@ -170,7 +171,7 @@ std::string expanded(const Grid& grid, const Layout& layout, const Style& style)
     const Lines lines = lines_of(style);
     std::size_t name_width = 0;
     for (const std::string& column : grid.columns)
-        name_width = std::max(name_width, text::display_width(escaped(column)));
+        name_width = std::max(name_width, text::display_width(escaped(redact(column))));
     std::string out;
     for (std::size_t r = 0; r < layout.cells.size(); ++r) {
         const std::string title =
@@ -181,7 +182,8 @@ std::string expanded(const Grid& grid, const Layout& layout, const Style& style)
             "\n";
         for (std::size_t c = 0; c < grid.columns.size(); ++c)
             out += trimmed_line(fmt::format(
-                " {} {} {}", padded(escaped(grid.columns[c]), name_width, false), lines.down,
+                " {} {} {}", padded(escaped(redact(grid.columns[c])), name_width, false),
+                lines.down,
                 dimmed(layout.cells[r][c].text, layout.cells[r][c].null && style.colour)));
     }
     return out;

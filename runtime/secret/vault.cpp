@@ -259,6 +259,7 @@ Fields Client::read(const std::string& path, Cancel& cancel) {
 
 void Client::keep(Lease lease) {
     std::lock_guard lock(mutex_);
+    taken_.push_back({lease.id, lease.path});
     leases_[lease.path] = std::move(lease);
     wake_.notify_all();
 }
@@ -391,6 +392,39 @@ void Client::revoke_all(std::map<std::string, Lease> leases, SecretPtr login) {
     } catch (const Error& error) {
         complain("the login", error.message(), leases[""]);
     }
+}
+
+std::vector<Taken> Client::taken() {
+    std::lock_guard lock(mutex_);
+    return std::exchange(taken_, {});
+}
+
+std::vector<std::pair<std::string, std::string>> Client::revoke(const std::vector<std::string>& ids,
+                                                                Cancel& cancel) {
+    std::vector<std::pair<std::string, std::string>> problems;
+    const auto give_up = Clock::now() + seconds(10);
+    for (const std::string& id : ids) {
+        try {
+            if (Clock::now() > give_up)
+                throw Error("secret.unavailable", "Vault answers too slowly");
+            const Answer answer =
+                ask("PUT", "sys/leases/revoke", Map{{"lease_id", id}}, token(cancel), cancel, true);
+            if (answer.status >= 300)
+                refuse("sys/leases/revoke", answer);
+        } catch (const Error& error) {
+            problems.emplace_back(id, error.message());
+        }
+    }
+    return problems;
+}
+
+std::vector<Taken> taken_leases() {
+    return client().taken();
+}
+
+std::vector<std::pair<std::string, std::string>> revoke_leases(const std::vector<std::string>& ids,
+                                                               Cancel& cancel) {
+    return client().revoke(ids, cancel);
 }
 
 Client& client() {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "runtime/base/value.h"
+#include "runtime/secret/leases.h"
 #include "runtime/secret/sources.h"
 
 #include <chrono>
@@ -24,6 +25,9 @@ class Client {
     void configure(const Vault& settings);
     /// The fields at a path. What comes with a lease is read once and kept until the lease ends.
     Fields read(const std::string& path, Cancel& cancel);
+    std::vector<Taken> taken();
+    std::vector<std::pair<std::string, std::string>> revoke(const std::vector<std::string>& ids,
+                                                            Cancel& cancel);
     void begin_use(std::function<void(const std::string&)> warn);
     void end_use();
 
@@ -57,6 +61,7 @@ class Client {
     Vault settings_;
     SecretPtr login_;                     ///< token of an AppRole login
     std::map<std::string, Lease> leases_; ///< by path; "" is the login's token
+    std::vector<Taken> taken_;            ///< not asked for yet
     int users_ = 0;
     bool stop_ = false;
     std::condition_variable wake_;

@@ -1,5 +1,10 @@
 """What a playbook needs: found in its text, seen by a dry run, widened by who runs it."""
 
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
 import pytest
 
 PLAYBOOK = """
@@ -201,3 +206,31 @@ def test_what_is_declared_or_not_certain_is_not_refused_before(runbook, playbook
     (path.parent / "work").mkdir()
     result = runbook("exec", path, cwd=path.parent)
     assert result.exit == (1 if "git" in lines[0] else 0), result
+
+
+def test_a_declared_file_that_is_not_there_opens_its_folder_for_making_files_alone(runbook, playbook, tmp_path):
+    # /tmp is open to confined commands: this wants a folder that is not
+    place = next((p for p in map(Path, ("/work", "/srv", "/root", str(Path.home()))) if p.is_dir() and os.access(p, os.W_OK)), None)
+    if place is None:
+        pytest.skip("no folder outside of /tmp can be written")
+    folder = Path(tempfile.mkdtemp(prefix="runbook-confine-", dir=place))
+    try:
+        (folder / "beside").write_text("hush")
+        (folder / "there").write_text("old")
+        path = playbook(f"""
+            playbook "x" {{ summary = "x", needs = {{ shell = {{ "sh" }}, files = {{ "{folder}/new", "{folder}/there" }}, confine = true }} }}
+            step "one" {{ undo = keep "nothing", run = function()
+              local function try(script) return sh.run({{ "sh", "-c", script, any_exit = true }}).exit == 0 end
+              return {{ made = try "echo x > {folder}/new", read = try "cat {folder}/beside", listed = try "ls {folder}", removed = try "rm {folder}/beside",
+                folder = try "mkdir {folder}/sub", link = try "ln -s /etc {folder}/link", there = try "cat {folder}/there && echo y > {folder}/there" }}
+            end }}
+        """)
+        result = runbook("exec", path, "--output", "json")
+        if "the kernel cannot confine it" in result.out:
+            pytest.skip("no Landlock here")
+        assert result.exit == 0, result
+        got = [e for e in result.events() if e["event"] == "step.finished"][0]["result"]
+        assert got == {"made": True, "read": False, "listed": False, "removed": False, "folder": False, "link": False, "there": True}
+        assert (folder / "new").read_text() == "x\n" and (folder / "there").read_text() == "y\n" and (folder / "beside").read_text() == "hush"
+    finally:
+        shutil.rmtree(folder)

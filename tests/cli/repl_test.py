@@ -122,6 +122,16 @@ def test_an_error_ends_a_script(runbook, shop, line, error):
     assert len(rows(shop)) == 2
 
 
+def test_backtrace_shows_where_an_error_came_from(runbook, shop, tmp_path):
+    (tmp_path / "own.lua").write_text("function inner(sql) local rows = db.query(shop, sql) return rows end\nfunction outer(sql) local rows = inner(sql) return rows end\n")
+    line = 'outer("select nothing from nowhere")\n'
+    plain = runbook("repl", "own.lua", "--connect", f"shop={shop}", input=line, cwd=tmp_path)
+    whole = runbook("repl", "own.lua", "--connect", f"shop={shop}", "--backtrace", input=line, cwd=tmp_path)
+    assert plain.exit == whole.exit == 1
+    assert whole.err.startswith(plain.err)
+    assert "    own.lua:1: in 'inner'\n" in whole.err and "    own.lua:2" in whole.err, whole.err
+
+
 def test_sql_without_a_connection(runbook):
     result = runbook("repl", input="select 1\n")
     assert (result.exit, result.err) == (1, "error: no connection is open\nhint: :connect NAME=URL opens one\n")

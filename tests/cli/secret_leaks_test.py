@@ -11,8 +11,9 @@ import subprocess
 import threading
 import urllib.parse
 
+import pexpect
 import pytest
-from conftest import marked
+from conftest import Result, marked
 from hooks import channels, hook  # noqa: F401 fixture
 from vault_standin import vault  # noqa: F401 fixture
 
@@ -145,8 +146,8 @@ PLAYBOOK = """
 """
 
 
-@pytest.mark.parametrize("output", ["json", "plain"])
-def test_no_secret_leaves_by_any_sink(runbook, playbook, vault, hook, output):
+def prepared(runbook, vault):
+    """The proof, with its secrets in Vault and its files in the home folder."""
     seed = random.SystemRandom().randrange(2**32) if LONG else 20261121
     proof = Proof(seed)
     print("seed", seed)
@@ -157,6 +158,25 @@ def test_no_secret_leaves_by_any_sink(runbook, playbook, vault, hook, output):
     (home / "print.py").write_text(PRINT, encoding="utf-8")
     assert len(proof.leaks(text[:200000])) > 500  # who looks for leaks finds them where nothing is hidden
     vault.kv["secret/data/all"] = {f"s{number}": secret for number, secret in enumerate(proof.secrets)}
+    return proof, seed
+
+
+def on_terminal(child, lines=()):
+    """All that a terminal showed, and the exit code; `lines` are typed at prompts."""
+    shown = []
+    for line in lines:
+        child.expect("> ")
+        shown.append(child.before)
+        child.sendline(line)
+    child.expect(pexpect.EOF)
+    child.close()
+    return "".join(shown) + child.before, child.exitstatus
+
+
+@pytest.mark.parametrize("output", ["json", "plain", "tty"])
+def test_no_secret_leaves_by_any_sink(runbook, playbook, vault, hook, output):
+    proof, seed = prepared(runbook, vault)
+    home = runbook.home
     path = playbook(PLAYBOOK)
     channels(path, hook)
     seen, running = set(), threading.Event()
@@ -168,7 +188,12 @@ def test_no_secret_leaves_by_any_sink(runbook, playbook, vault, hook, output):
     watcher = threading.Thread(target=watch)
     watcher.start()
     try:
-        result = runbook("exec", path, "--run-id", "r1", "--output", output, "--report", "report.html", env=vault.env(), timeout=600)
+        command = ["exec", path, "--run-id", "r1", "--output", output, "--report", "report.html"]
+        if output == "tty":
+            shown, code = on_terminal(runbook.terminal(*command, env=vault.env(), timeout=600))
+            result = Result(code, shown, "")
+        else:
+            result = runbook(*command, env=vault.env(), timeout=600)
     finally:
         running.set()
         watcher.join()
@@ -184,8 +209,60 @@ def test_no_secret_leaves_by_any_sink(runbook, playbook, vault, hook, output):
     for place, content in places.items():
         found = proof.leaks(content)
         assert not found, f"{place}: {len(found)} leaks, seed {seed}: {found[:5]}"
-    assert len(result.out) > 100000 and "***" in result.out and any("print.py" in line for line in seen)
+    assert len(result.out) > (20000 if output == "tty" else 100000) and "***" in result.out and any("print.py" in line for line in seen)
     if output == "json":
         steps = {e["step"]: e for e in result.events() if e["event"] == "step.finished"}
         passed = steps["argv"].get("result", steps["argv"].get("data", {}).get("result"))
         assert passed == {"passed": 0}
+
+
+PROMPT = r"""
+all = secret.vault "secret/data/all"
+function each(fn)
+  local text, at = fs.read "encoded", 1
+  while at <= #text do
+    local stop = text:find("\n", at + 60000, true) or #text
+    fn(text:sub(at, stop - 1))
+    at = stop + 1
+  end
+end
+function pieces()
+  local parts = {}
+  each(function(text) parts[#parts + 1] = { text = text, nested = { [text:match "^[^\n]*"] = text } } end)
+  return parts
+end
+"""
+
+
+def test_no_secret_leaves_by_the_prompt(runbook, vault):
+    proof, seed = prepared(runbook, vault)
+    home = runbook.home
+    (home / "prompt.lua").write_text(PROMPT)
+    shown, code = on_terminal(runbook.terminal("repl", "prompt.lua", "--connect", "shop=sqlite:shop.db", "--read-write", env=vault.env(), timeout=300), [
+        "each(log.info)",
+        "pieces()",
+        'fs.read "encoded"',
+        'sh.run({ "/usr/bin/python3", "print.py", "7" })',
+        'sh.run({ "/usr/bin/python3", "print.py", "8" }).out',
+        'db.query(shop, "select ? as a", fs.read "encoded")',
+        'each(function(text) sh.run({ "sh", "-c", "cat >&2; exit 3" }, { stdin = text }) end)',
+        'error(fs.read "encoded")',
+        'error { kind = "own", message = fs.read "encoded", hint = fs.read "words" }',
+        "all",
+        ":quit",
+    ])
+    assert code == 0, shown[-2000:]
+    # what is typed is echoed by the terminal itself; a script has no echo
+    typed = [line.split("<", 1)[1][:-1] for line in proof.lines if "\n" not in line][:2000]
+    typed = [text for text in typed if "]]" not in text and "\\" not in text]
+    lines = "".join(f"log.info [[{text}]]\n" for text in typed)
+    scripted = runbook("repl", "prompt.lua", input=lines + ':export typed.lua\nerror [[' + typed[0] + "]]\n", env=vault.env(), timeout=300)
+    places = {"terminal": shown, "standard output": scripted.out, "standard error": scripted.err}
+    for file in [*home.rglob("*history*"), *home.glob("typed.lua")]:
+        if file.is_file():
+            places[file.name] = file.read_bytes()
+    for place, content in places.items():
+        found = proof.leaks(content)
+        assert not found, f"{place}: {len(found)} leaks, seed {seed}: {found[:5]}"
+    assert len(shown) > 1000000 and shown.count("***") > 1000, len(shown)
+    assert scripted.out.count("***") > 1000, scripted

@@ -281,6 +281,70 @@ def test_approle_logs_in_and_leaves_no_token(runbook, playbook, vault):
     assert f"secret --password: vault:auth/approle/login: invalid role or secret ID (400 from {vault.url})" in refused.err
 
 
+@pytest.mark.parametrize("order", ["resume", "rollback"])
+def test_a_lease_of_a_killed_process_is_revoked_by_who_goes_on(runbook, playbook, vault, order):
+    vault.roles["database/creds/app"] = 3600
+    vault.roles["database/creds/late"] = 3600
+    path = playbook("""
+        playbook "x" { summary = "x", needs = { shell = { "sh" } }, params = { password = { "secret", from = "vault:database/creds/app#password" } } }
+        step "a" { undo = keep "nothing", idempotent = true, run = function(ctx)
+          if ctx.attempt > 1 then return end
+          secret.vault "database/creds/late"
+          sh.run { "sh", "-c", "sleep 60" }
+        end }
+    """)
+    run = runbook.start("exec", path, "--run-id", "r1", "--output", "json", env=vault.env())
+    leased = []
+    while len(leased) < 2:
+        event = json.loads(run.process.stdout.readline())
+        if event["event"] == "secret.leased":
+            leased.append(event["lease"])
+    assert set(leased) == set(vault.live) and len(leased) == 2
+    run.process.kill()
+    run.finish()
+    assert set(vault.live) == set(leased)
+    again = runbook(order, "r1", "--output", "json", env=vault.env())
+    assert again.exit in (0, 1), again
+    revoked = [e for e in again.events() if e["event"] == "secret.revoked"]
+    assert len(revoked) == 1 and set(revoked[0]["leases"]) == set(leased)
+    assert revoked[0]["why"] == "Vault: 2 of 2 leases of a process that died"
+    assert vault.live == {}  # the new process's own as well
+    for issued in vault.issued:
+        assert issued["password"].encode() not in runbook.journal.read_bytes()
+    shown = runbook("show", "r1", "--audit")
+    assert shown.exit == 0, shown
+
+
+def test_a_lease_that_cannot_be_revoked_is_told_and_tried_again(runbook, playbook, vault):
+    vault.roles["database/creds/app"] = 3600
+    path = playbook("""
+        playbook "x" { summary = "x", needs = { shell = { "sh" } }, params = { password = { "secret", from = "vault:database/creds/app#password" } } }
+        step "a" { undo = keep "nothing", idempotent = true, run = function(ctx) if ctx.attempt < 3 then sh.run { "sh", "-c", "sleep 60" } end end }
+    """)
+
+    def killed(*command):
+        run = runbook.start(*command, "--output", "json", env=vault.env())
+        events = []
+        while not any(e["event"] == "step.started" for e in events):
+            events.append(json.loads(run.process.stdout.readline()))
+        run.process.kill()
+        run.finish()
+        return events
+
+    first = [e["lease"] for e in killed("exec", path, "--run-id", "r1") if e["event"] == "secret.leased"]
+    assert len(first) == 1
+    vault.fail["sys/leases/revoke"] = [(403, '{"errors":["permission denied"]}')]
+    events = killed("resume", "r1")
+    told = [e["text"] for e in events if e["event"] == "log"]
+    assert len(told) == 1 and told[0].startswith(f"vault: a lease of the process that died was not revoked: {first[0]} ("), told
+    assert told[0].endswith("); it ends by itself")
+    last = runbook("resume", "r1", "--output", "json", env=vault.env())
+    assert last.exit == 0, last
+    revoked = [e for e in last.events() if e["event"] == "secret.revoked"]
+    assert len(revoked) == 1 and len(revoked[0]["leases"]) == 2 and first[0] in revoked[0]["leases"]
+    assert vault.live == {}
+
+
 # --- AWS --------------------------------------------------------------------------------------------------------------
 
 

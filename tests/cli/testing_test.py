@@ -1,6 +1,8 @@
 """`runbook test`: playbooks tested without servers, in virtual time; what a failure says, and what is refused."""
 import json
+import os
 import re
+import signal
 import time
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
@@ -428,3 +430,31 @@ def test_stubs_know_every_word(runbook, tmp_path):
     assert len(words) > 15
     for word in words:
         assert re.search(rf"^(function {word}\(|{word} = )", stubs, re.M), word
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupted_test_leaves_nothing_behind(runbook, tmp_path, number):
+    (tmp_path / "shop.lua").write_text('playbook "x" { summary = "x" }\nstep "a" { run = function() end }\n')
+    (tmp_path / "shop_test.lua").write_text('test("endless", function() while true do run {} end end)\n')
+    run = runbook.start("test", "shop_test.lua", cwd=tmp_path)
+    folders = lambda: {path for path in Path("/dev/shm").glob("runbook-test-*") if own(path, run.process.pid)}  # noqa: E731
+    deadline = time.monotonic() + 30
+    while not folders():
+        assert time.monotonic() < deadline and run.process.poll() is None
+        time.sleep(0.02)
+    made = folders()
+    run.process.send_signal(number)
+    result = run.finish()
+    assert result.exit == -number, result
+    assert not any(path.exists() for path in made)
+
+
+def own(folder, pid):
+    """Whether that process has a file of the folder open."""
+    for entry in Path(f"/proc/{pid}/fd").glob("*"):
+        try:
+            if os.readlink(entry).startswith(str(folder)):
+                return True
+        except OSError:
+            continue
+    return False

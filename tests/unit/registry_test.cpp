@@ -27,6 +27,7 @@ const std::map<std::string, std::string> samples = {
     {"connection", "connection_"},
     {"connection|string", "'8.0'"},
     {"pool", "pool_"},
+    {"statement", "statement_"},
     {"fence", "fence_"},
     {"csv_reader", "reader_"},
     {"redis_connection", "redis_"},
@@ -35,6 +36,7 @@ const std::map<std::string, std::string> samples = {
 const char* const objects = "local secret_ = secret.env 'HOME'\n"
                             "local connection_ = db.connect 'sqlite::memory:'\n"
                             "local pool_ = db.pool(connection_)\n"
+                            "local statement_ = db.prepare(connection_, 'select 1')\n"
                             "local fence_ = { connection = connection_ }\n"
                             "local reader_ = csv.open 'a.csv'\n"
                             "local redis_ = redis.connect 'redis://127.0.0.1:1'\n";

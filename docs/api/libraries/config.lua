@@ -1,7 +1,7 @@
 ---@meta config
 -- Generated from the declarations in stdlib/.
 
----Files of settings: put in place as a whole, edited by name, and put back. What was there lies beside each file as NAME.before-RUN until then. In a playbook: `local config = require "config"`, and `needs = { files = { the folders of the files and of what they are made from } }`; for environment() also shell = { "sudo -n systemctl daemon-reload" }.
+---Files of settings: put in place as a whole, edited by name, and put back. What was there lies beside each file as NAME.before-RUN until it is put back; after a run that succeeded it stays, for a later rollback: remove it when none is wanted any more. In a playbook: `local config = require "config"`, and `needs = { files = { the folders of the files and of what they are made from } }`; for environment() also shell = { "sudo -n systemctl daemon-reload" }.
 ---@class configlib
 local config = {}
 

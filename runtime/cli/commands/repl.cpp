@@ -5,6 +5,7 @@
 #include "runtime/cli/arguments.h"
 #include "runtime/cli/command.h"
 #include "runtime/cli/passwords.h"
+#include "runtime/vm/backtrace.h"
 
 #include <fmt/format.h>
 
@@ -12,6 +13,7 @@ namespace runbook::cli {
 
 int run_repl(const Context& context, const Arguments& arguments) {
     repl::Options options;
+    vm::whole_stack = arguments.has("backtrace");
     options.read_write = arguments.has("read-write");
     if (!arguments.positional.empty())
         options.file = arguments.positional.front();

@@ -15,8 +15,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
+#include <csignal>
 #include <cstdlib>
 #include <filesystem>
+#include <thread>
 
 namespace runbook::cli {
 
@@ -37,10 +40,18 @@ class Scratch {
         if (!::mkdtemp(name.data()))
             throw Error("fs", fmt::format("cannot make a folder in {}", base.string()));
         path_ = name;
+        // Threads that are started later inherit it: signals come to the one that removes.
+        sigset_t ends;
+        sigemptyset(&ends);
+        for (const int signal : {SIGINT, SIGTERM, SIGHUP})
+            sigaddset(&ends, signal);
+        pthread_sigmask(SIG_BLOCK, &ends, nullptr);
+        guard_ = std::thread([this, ends] { wait(ends); });
     }
     ~Scratch() {
-        std::error_code ignored;
-        fs::remove_all(path_, ignored);
+        over_ = true;
+        guard_.join();
+        remove();
     }
     Scratch(const Scratch&) = delete;
     Scratch& operator=(const Scratch&) = delete;
@@ -49,7 +60,29 @@ class Scratch {
     }
 
   private:
+    /// Until the end, or a signal: then the process dies of it as it would have, without the
+    /// folder.
+    void wait(const sigset_t& ends) const {
+        while (!over_) {
+            const timespec moment{0, 50'000'000};
+            const int signal = sigtimedwait(&ends, nullptr, &moment);
+            if (signal <= 0)
+                continue;
+            remove();
+            std::signal(signal, SIG_DFL);
+            pthread_sigmask(SIG_UNBLOCK, &ends, nullptr);
+            std::raise(signal);
+        }
+    }
+    /// Also while a test still makes files there.
+    void remove() const {
+        std::error_code ignored;
+        for (int i = 0; i < 100 && fs::exists(path_, ignored); ++i)
+            fs::remove_all(path_, ignored);
+    }
     fs::path path_;
+    std::atomic<bool> over_{false};
+    std::thread guard_;
 };
 
 /// The test files that PATH means: itself, or every *_test.lua below it.

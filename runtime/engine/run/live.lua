@@ -261,10 +261,18 @@ local function hear(request)
   journal(refused and "control.refused" or "control.taken", nil, data)
 end
 
+-- What Vault lent since the last look is journaled.
+function M.leases()
+  local taken = host.taken_leases()
+  if taken then engine.leases.record(taken) end
+end
+
 local function watch()
   local seen = host.newest_request()
   while not state.over do
     host.poll(poll_s)
+    local recorded, broken = host.try(M.leases)
+    if not recorded and not state.over then return M.fatal(broken) end
     local ok, list = host.try(host.requests, seen, true) -- one that cannot be read now is read at the next look
     for _, request in ipairs(ok and list or {}) do
       seen = request.id

@@ -282,6 +282,8 @@ function M.main(history, mode, way)
   local voided = engine.agreement.settle(track)
   if mode ~= "rollback" and mode ~= "notices" then people.check_given(track) end
   host.begin()
+  live.leases()
+  if mode ~= "exec" and mode ~= "notices" then engine.leases.settle(history) end
   if servers then host.append("databases.identified", "", { servers = servers, why = "the servers that the run goes on with" }) end
   if mode ~= "notices" then engine.agreement.record(voided) end
   -- Its end is journaled, and the process died before the run's record said so.
