@@ -18,7 +18,7 @@ struct CreateOptions {
 struct RestoreOptions {
     Map counts;
     std::string tool;
-    bool replace = false;
+    bool replace = false, privileges = true;
 };
 struct LatestOptions {
     std::vector<std::string> from{"backup/"};
@@ -59,7 +59,10 @@ struct Describe<RestoreOptions> {
                   "RUNBOOK_MARIADB, "
                   "then PATH"),
             field("replace", &RestoreOptions::replace,
-                  "restore: tables that are there already are replaced")};
+                  "restore: tables that are there already are replaced"),
+            field("privileges", &RestoreOptions::privileges,
+                  "restore with replace, PostgreSQL: what was granted on them comes back too "
+                  "(default true; false where its roles are not there)")};
         return all;
     }
 };
@@ -137,6 +140,7 @@ backup::RestoreOptions to_options(const RestoreOptions& given, bind::Call& call)
     options.counts = to_counts(given.counts);
     options.tool = given.tool;
     options.replace = given.replace;
+    options.privileges = given.privileges;
     options.progress = call.progress();
     return options;
 }

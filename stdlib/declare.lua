@@ -143,7 +143,8 @@ local function checked(who, parameters, run)
   if rest then most = most - 1 end
   for i = 1, most do all[i] = checker(who, i, parameters[i]) end
   local each = rest and checker(who, most + 1, { "...", parameters[most + 1][2] })
-  return function(...)
+  -- The arguments as `run` gets them, and how many.
+  local function check(...)
     local count = select("#", ...)
     if count > most and not rest then
       error({ kind = "argument", message = ("%s: takes at most %d argument%s, got %d"):format(who, most, most == 1 and "" or "s", count) }, 0)
@@ -151,8 +152,12 @@ local function checked(who, parameters, run)
     local given = { ... }
     for i = 1, most do given[i] = all[i](given[i]) end
     for i = most + 1, count do given[i] = each(given[i]) end
-    return run(unpack(given, 1, math.max(most, count)))
+    return given, math.max(most, count)
   end
+  return function(...)
+    local given, count = check(...)
+    return run(unpack(given, 1, count))
+  end, check
 end
 
 -- Plain data of one function, for the host.
@@ -180,11 +185,13 @@ end
 -- with `of = it` take such an object first, and are its methods too.
 function M.module(name, doc, needs)
   local area = { name = name, doc = doc, needs = (needs or ""):gsub("^[^;]+", "`%0`"), functions = {}, types = {} }
-  local module, def = setmetatable({}, { declared = area }), {}
+  local meta = { declared = area, checks = {}, methods = {} } -- the checks and the methods are for tests that fake a function
+  local module, def = setmetatable({}, meta), {}
   function def.type(type_name, type_doc, fields)
     local described_type = { name = name .. "." .. type_name, doc = type_doc, fields = fields or {}, methods = {} }
     area.types[#area.types + 1] = described_type
     local methods = {}
+    meta.methods[#meta.methods + 1] = methods
     return { __index = methods, methods = methods, described = described_type, full_name = described_type.name, doc_name = "a " .. described_type.name }
   end
   return module, setmetatable(def, { __call = function(_, function_name)
@@ -192,7 +199,8 @@ function M.module(name, doc, needs)
       local who, parameters = name .. "." .. function_name, {}
       if t.of then parameters[1] = { t.of.described.name:match "%.(%a+)$", t.of, "what it is about" } end
       for _, parameter in ipairs(t) do parameters[#parameters + 1] = parameter end
-      local fn = checked(who, parameters, t.run)
+      local fn, check = checked(who, parameters, t.run)
+      meta.checks[function_name] = check
       module[function_name] = fn
       area.functions[#area.functions + 1] = described(function_name, t, parameters)
       if t.of then

@@ -412,6 +412,7 @@ function backup.verify(backup) end
 ---@field counts? table test restore: rows by table that must be there
 ---@field tool? string path of pg_restore, mysql or mariadb; else RUNBOOK_PG_RESTORE, RUNBOOK_MYSQL, RUNBOOK_MARIADB, then PATH
 ---@field replace? boolean restore: tables that are there already are replaced
+---@field privileges? boolean restore with replace, PostgreSQL: what was granted on them comes back too (default true; false where its roles are not there)
 
 ---Restores a backup into a new database, counts every table, compares, and drops it again.
 ---@param backup any path, or a result of backup.create
@@ -424,6 +425,7 @@ function backup.test_restore(backup, scratch, options) end
 ---@field counts? table test restore: rows by table that must be there
 ---@field tool? string path of pg_restore, mysql or mariadb; else RUNBOOK_PG_RESTORE, RUNBOOK_MYSQL, RUNBOOK_MARIADB, then PATH
 ---@field replace? boolean restore: tables that are there already are replaced
+---@field privileges? boolean restore with replace, PostgreSQL: what was granted on them comes back too (default true; false where its roles are not there)
 
 ---Restores a backup into an empty database.
 ---@param backup any path, or a result of backup.create

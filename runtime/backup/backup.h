@@ -76,8 +76,9 @@ Backup verify(const std::string& file, Cancel& cancel, const ProgressPtr& progre
 struct RestoreOptions {
     std::string tool; ///< path of pg_restore or of the client; else RUNBOOK_PG_RESTORE, …, PATH
     bool replace =
-        false;     ///< restore(): the target may hold tables; those of the backup are replaced
-    Counts counts; ///< test_restore(): what must be there, besides what the manifest says
+        false; ///< restore(): the target may hold tables; those of the backup are replaced
+    bool privileges = true; ///< with `replace`: what was granted on them comes back as well
+    Counts counts;          ///< test_restore(): what must be there, besides what the manifest says
     ProgressPtr progress;
 };
 

@@ -143,7 +143,10 @@ class Postgresql final : public Engine {
         std::string tool =
             find_tool(options.tool, "RUNBOOK_PG_RESTORE", "pg_restore", "postgresql-client");
         process::Command command;
-        command.argv = {tool, "--exit-on-error", "--no-password", "--no-owner", "--no-privileges"};
+        command.argv = {tool, "--exit-on-error", "--no-password", "--no-owner"};
+        // What is dropped loses its grants; elsewhere the roles of the dump need not be there.
+        if (!options.replace || !options.privileges)
+            command.argv.emplace_back("--no-privileges");
         if (options.replace)
             command.argv.insert(command.argv.end(),
                                 {"--clean", "--if-exists", "--single-transaction"});

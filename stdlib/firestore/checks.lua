@@ -60,7 +60,7 @@ return function(def, inner)
     end })
 
   def "difference" { of = Database, doc = "The documents that were written since an export: what an import of it with delete_extra would lose. Removed documents are not among them.",
-    { "export", "any", "result of export, or gs://bucket/folder" }, { "collection", "text?", "id of a collection; all of them left out" },
+    { "export", "any", "result of export or mark, or gs://bucket/folder" }, { "collection", "text?", "id of a collection; all of them left out" },
     returns = { "table", "{newer, first, since}, with :sentence()" }, raises = with(errors, "firestore.export"), reads = true,
     example = [[local text = firestore.difference(firestore.open { project = "shop" }, "gs://safety/before", "users"):sentence()]],
     run = function(db, given, collection)
@@ -69,8 +69,17 @@ return function(def, inner)
       return difference { newer = found.rows, first = found.first, since = export.started }
     end }
 
-  def "written_since" { of = Database, doc = "For `loses`: the documents that were written since an export began, at least.",
-    { "export", "any", "result of export, or gs://bucket/folder" },
+  def "mark" { of = Database, doc = "This moment by the server's clock, for written_since and difference.",
+    { "options", { collections = { "list", "ids of collections to look at then; all of them left out" } }, "what counts" },
+    returns = { "table", "{started, collections}; plain data that a step may return" }, raises = errors, reads = true,
+    example = [[local before = firestore.mark(firestore.open { project = "shop" }, { collections = { "users" } })]],
+    run = function(db, o)
+      local _, now = inner.page(db, o.collections and o.collections[1] or "", nil, 1, true, true)
+      return { started = now, collections = o.collections }
+    end }
+
+  def "written_since" { of = Database, doc = "For `loses`: the documents that were written since an export began or since a mark, at least.",
+    { "export", "any", "result of export or mark, or gs://bucket/folder" },
     returns = { "table", "{rows, tables = {collection = {written}}, nothing}; nothing is true only where it is certain" }, raises = with(errors, "firestore.export"), reads = true,
     example = [[local lost = firestore.written_since(firestore.open { project = "shop" }, "gs://safety/before")]],
     run = function(db, given)
@@ -198,7 +207,7 @@ return function(def, inner)
     { "options", inner.with_waiting {}, "how long" }, returns = { "integer", "how many were created" }, raises = with(errors, "firestore.timeout"), writes = true,
     example = [[firestore.create_indexes(firestore.open { project = "shop" }, "firestore.indexes.json")]],
     run = function(db, file, o)
-      local began, wanted = time.now(), missing(all_indexes(db), file)
+      local began, pause, wanted = time.now(), 0.1, missing(all_indexes(db), file)
       for _, one in ipairs(wanted) do -- 409: it is being built already
         local answer = request(db, "POST", ("%s/collectionGroups/%s/indexes"):format(db.root, one.index.collectionGroup),
           { status = { 200, 409 }, json = { queryScope = one.index.queryScope or "COLLECTION", fields = one.index.fields } })
@@ -211,7 +220,8 @@ return function(def, inner)
           error { kind = "firestore.timeout", message = ("the index %s is not ready after %s"):format(left[1].text, time.text(o.within)) }
         end
         if o.progress then o.progress(#wanted - #left, #wanted) end
-        sleep(o.every)
+        sleep(math.min(pause, o.every))
+        pause = pause * 2
       end
       return #wanted
     end }

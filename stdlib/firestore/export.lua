@@ -34,12 +34,13 @@ return function(def, inner)
 
   -- Waits for a long operation to end and returns what became of it.
   local function await(db, one, o)
-    local began = time.now()
+    local began, pause = time.now(), 0.1
     while not one.done do
       if time.since(began) > o.within then error { kind = "firestore.timeout", message = ("%s still runs after %s"):format(one.name, time.text(o.within)) } end
       local work = one.metadata and one.metadata.progressDocuments
       if o.progress and work and work.completedWork then o.progress(tonumber(work.completedWork), tonumber(work.estimatedWork)) end
-      sleep(o.every)
+      sleep(math.min(pause, o.every)) -- short at first: many are small
+      pause = pause * 2
       one = request(db, "GET", one.name).json
     end
     return one
@@ -48,7 +49,7 @@ return function(def, inner)
 
   local function with_waiting(more)
     more.within = { "duration", "how long it may take", default = "2h" }
-    more.every = { "duration", "how often it is asked for", default = "5s" }
+    more.every = { "duration", "how often it is asked for at most", default = "5s" }
     more.progress = { "function", "ctx.progress" }
     return more
   end

@@ -458,3 +458,60 @@ def own(folder, pid):
         except OSError:
             continue
     return False
+
+
+MODULE_BOOK = """
+local kube, firestore = require "kube", require "firestore"
+local p = playbook "m" { summary = "x", needs = { shell = { "kubectl" } } }
+local db_ = firestore.open { project = "x" }
+local switch = kube.scaled "deployment/api"
+step "off" { switch.off, stays = "a test" }
+step "note" { undo = keep "x", run = function() db_:set("a/b", { n = 1 }) return kube.env("deployment/api", "MODE") end }
+"""
+
+
+def test_functions_of_modules_are_faked_as_a_whole(runbook, playbook):
+    playbook(MODULE_BOOK, "m.lua")
+    path = playbook("""
+local replicas, noted = 3, nil
+fake("kube", { replicas = function() return { wanted = replicas, ready = replicas } end, scale = function(_, count) replicas = count end, env = "on" })
+fake("sh.run", { exit = 0, out = "", err = "" })
+fake("firestore.set", function(_, path, fields) noted = path .. fields.n end)
+test("a method too", function()
+  run():expect { outcome = "succeeded", results = { note = "on" }, called = { ["kube.env"] = 1, ["firestore.set"] = 1 } }
+  expect.equal(replicas, 0, "replicas")
+  expect.equal(noted, "a/b1", "the note")
+end)
+test("its arguments are checked", function()
+  fake("kube.env", function() return nil end)
+  expect.raises("fake: nothing is named 'kube.enf' (did you mean 'kube.env'?)", function() fake("kube.enf", 1) end)
+  expect.raises("fake: nothing is named 'cube.env'", function() fake("cube.env", 1) end)
+end)
+""", "m_test.lua")
+    result = runbook("test", path)
+    assert result.exit == 0, result.out + result.err
+
+
+def test_what_a_module_calls_needs_fakes(runbook, playbook):
+    playbook(MODULE_BOOK, "m.lua")
+    path = playbook("""
+test("says which", function() run():expect { outcome = "succeeded" } end)
+""", "m_test.lua")
+    result = runbook("test", path)
+    assert result.exit == 1 and "sh.run has no fake in this test" in result.out, result.out
+
+
+def test_a_secret_comes_from_the_test(runbook, playbook):
+    playbook("""
+local p = playbook "s" { summary = "x", params = { key = { "secret", from = "env:THE_KEY", doc = "x" } } }
+step "a" { run = function() return { masked = tostring(p.key) } end }
+""", "s.lua")
+    path = playbook("""
+test("set", function()
+  environment { THE_KEY = "only in the test" }
+  run():expect { outcome = "succeeded", results = { a = { masked = "***" } } }
+end)
+test("unset", function() run():expect { outcome = "refused", why = "environment variable THE_KEY is not set" } end)
+""", "s_test.lua")
+    result = runbook("test", path, env={"THE_KEY": "a real one"})
+    assert result.exit == 0, result.out + result.err

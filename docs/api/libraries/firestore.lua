@@ -20,7 +20,8 @@ local firestore = {}
 ---@field migration_state function For `observe` of a step that migrates: what the note about a collection says.
 ---@field expect_quiet function Watches for a while, and raises firestore.busy where anybody writes or removes documents meanwhile.
 ---@field difference function The documents that were written since an export: what an import of it with delete_extra would lose. Removed documents are not among them.
----@field written_since function For `loses`: the documents that were written since an export began, at least.
+---@field mark function This moment by the server's clock, for written_since and difference.
+---@field written_since function For `loses`: the documents that were written since an export began or since a mark, at least.
 ---@field validate function Reads every document of collections and judges it. coverage is what was read of what the server counts; a migration that did not come to its end is an error too.
 ---@field indexes function The composite indexes: ready, being built, broken.
 ---@field create_indexes function Creates the indexes of a file that are not there, and waits until they are built.
@@ -98,7 +99,7 @@ function firestore.documents(database, collection, options) end
 
 ---@class firestore.export.options
 ---@field collections? any[] ids of collections; all of them left out
----@field every? string|number how often it is asked for (5s)
+---@field every? string|number how often it is asked for at most (5s)
 ---@field operation string best ctx.id: unique in a run
 ---@field progress? function ctx.progress
 ---@field within? string|number how long it may take (2h)
@@ -111,7 +112,7 @@ function firestore.documents(database, collection, options) end
 function firestore.export(database, uri, options) end
 
 ---@class firestore.operation.options
----@field every? string|number how often it is asked for (5s)
+---@field every? string|number how often it is asked for at most (5s)
 ---@field progress? function ctx.progress
 ---@field within? string|number how long it may take (2h)
 
@@ -126,7 +127,7 @@ function firestore.operation(database, id, options) end
 ---@field collections? any[] ids of collections; all of them left out
 ---@field delete_extra? boolean remove documents made after the export began (false)
 ---@field each? function ctx.step: each part is a sub-step
----@field every? string|number how often it is asked for (5s)
+---@field every? string|number how often it is asked for at most (5s)
 ---@field progress? function ctx.progress
 ---@field within? string|number how long it may take (2h)
 
@@ -174,14 +175,23 @@ function firestore.expect_quiet(database, options) end
 
 ---The documents that were written since an export: what an import of it with delete_extra would lose. Removed documents are not among them.
 ---@param database firestore.database what it is about
----@param export any result of export, or gs://bucket/folder
+---@param export any result of export or mark, or gs://bucket/folder
 ---@param collection? string id of a collection; all of them left out
 ---@return table {newer, first, since}, with :sentence()
 function firestore.difference(database, export, collection) end
 
----For `loses`: the documents that were written since an export began, at least.
+---@class firestore.mark.options
+---@field collections? any[] ids of collections to look at then; all of them left out
+
+---This moment by the server's clock, for written_since and difference.
 ---@param database firestore.database what it is about
----@param export any result of export, or gs://bucket/folder
+---@param options? firestore.mark.options what counts
+---@return table {started, collections}; plain data that a step may return
+function firestore.mark(database, options) end
+
+---For `loses`: the documents that were written since an export began or since a mark, at least.
+---@param database firestore.database what it is about
+---@param export any result of export or mark, or gs://bucket/folder
 ---@return table {rows, tables = {collection = {written}}, nothing}; nothing is true only where it is certain
 function firestore.written_since(database, export) end
 
@@ -201,7 +211,7 @@ function firestore.validate(database, collections, options) end
 function firestore.indexes(database) end
 
 ---@class firestore.create_indexes.options
----@field every? string|number how often it is asked for (5s)
+---@field every? string|number how often it is asked for at most (5s)
 ---@field progress? function ctx.progress
 ---@field within? string|number how long it may take (2h)
 

@@ -30,18 +30,30 @@ local own = {
 }
 local unchecked = { ["db.begin"] = true, ["db.commit"] = true, ["db.rollback"] = true, ["db.abandon"] = true, ["db.close"] = true }
 
+-- Whether there is a module of that name that declares its functions (stdlib/declare.lua); they can be faked as a whole then.
+function M.know_library(name)
+  if areas[name] ~= nil or not name:match "^[%a_][%w_]*$" then return areas[name] end
+  local ok, module = host.try(rawget(host.sandbox, "require"), name)
+  local meta = ok and type(module) == "table" and getmetatable(module)
+  areas[name] = meta and meta.declared and true or false
+  for _, one in ipairs(areas[name] and meta.declared.functions or {}) do
+    functions[name .. "." .. one.name] = { area = name, name = one.name, effect = one.effect, full = name .. "." .. one.name, library = true }
+  end
+  return areas[name]
+end
+
 function M.fake(name, answer)
   if type(name) == "table" then
     for _, key in ipairs(host.sorted_keys(name)) do M.fake(key, name[key]) end
     return
   end
   say.check(type(name) == "string", "fake: argument 1", "the name of a function, or a table of them", name)
-  if areas[name] then
+  if areas[name] or M.know_library(name) then
     say.check(type(answer) == "table", ("fake: argument 2: the fakes of '%s'"):format(name), "a table", answer)
     for _, key in ipairs(host.sorted_keys(answer)) do M.fake(("%s.%s"):format(name, tostring(key)), answer[key]) end
     return
   end
-  if not functions[name] then
+  if not functions[name] and not (M.know_library(name:match "^[^.]+" or "") and functions[name]) then
     say.wrong(("fake: nothing is named '%s'%s"):format(name, host.did_you_mean(name, functions)), "`runbook doc` lists the functions")
   end
   given[name] = type(answer) == "function" and answer or function() return answer end
@@ -131,8 +143,32 @@ function M.wrap(sandbox)
   for _, fn in ipairs(composed) do rewire(fn, exchanged, {}) end
 end
 
+-- A module as a run gets it: what the test fakes of it is answered there, after its arguments were checked.
+local function with_fakes(module)
+  local meta = type(module) == "table" and getmetatable(module)
+  if not meta or not meta.declared or meta.faked then return module end
+  meta.faked = true
+  for name, check in pairs(meta.checks) do
+    local original, full = module[name], meta.declared.name .. "." .. name
+    local function stand_in(...)
+      local fake = given[full]
+      if not fake then return original(...) end
+      check(...)
+      record(full, ...)
+      return after_call(full, fake(...))
+    end
+    module[name] = stand_in
+    for _, methods in ipairs(meta.methods) do
+      if methods[name] == original then methods[name] = stand_in end
+    end
+  end
+  return module
+end
+
 function M.prepare(run_host)
   M.calls = {}
+  local load = rawget(host.sandbox, "require") -- this run's own
+  rawset(host.sandbox, "require", function(name) return with_fakes(load(name)) end)
   local outbox = run_host.outbox -- what the engine posts (says, updates, notices) is taken too, and goes nowhere
   run_host.outbox = outbox and { add = outbox.add, names = outbox.names, deliver = function(message)
     local list = {}

@@ -35,6 +35,14 @@ local function prepare(run_host)
   end
   function run_host.seed() return 1 end -- the jitter of retries is the same each time
   function run_host.environment(name) return test.environment[name] end
+  local open_secret = run_host.open_secret
+  function run_host.open_secret(reference, beside)
+    local name = reference:match "^env:(.*)$"
+    if not name then return open_secret(reference, beside) end
+    local text = test.environment[name]
+    if not text then return nil, ("environment variable %s is not set"):format(name), ("environment { %s = \"…\" } in the test"):format(name) end
+    return run_host.make_secret(text, reference)
+  end
   function run_host.rehearsal(engine)
     test.engine = engine
     for _, part in ipairs { "fakes", "faults", "people", "outcome" } do
