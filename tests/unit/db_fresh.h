@@ -36,13 +36,14 @@ struct Fresh {
         else
             lab::execute(*admin, fmt::format("kill {}", *id.get<std::int64_t>()));
     }
-    /// True while a session sleeps in a statement that contains `text`. On PostgreSQL a query runs
-    /// in a cursor, so its text is not that of what runs: the sleep itself is looked for.
+    /// True while a session sleeps, or waits for a lock, in a statement that contains `text`. On
+    /// PostgreSQL a query runs in a cursor, so its text is not that of what runs: the wait itself
+    /// is looked for.
     bool runs(const Value& id, const std::string& text) {
         if (postgres())
             return lab::value(*admin,
                               "select count(*) from pg_stat_activity where pid = ? and state = "
-                              "'active' and wait_event = 'PgSleep'",
+                              "'active' and (wait_event = 'PgSleep' or wait_event_type = 'Lock')",
                               {id}) == Value(1);
         return lab::value(*admin,
                           "select count(*) from information_schema.processlist where id = ? and "

@@ -5,6 +5,7 @@
 #include "runtime/db/insert.h"
 #include "runtime/db/notify.h"
 #include "runtime/db/pool.h"
+#include "runtime/db/prepared.h"
 #include "runtime/db/server.h"
 #include "tests/unit/db_fresh.h"
 
@@ -194,7 +195,24 @@ TEST_CASE("a server that goes away in the middle of a call: an error, and nothin
                  handle.session(true, cancel).execute(insert, {}, {}, cancel);
                  handle.commit(cancel);
              }},
+            {"prepared",
+             [&](Handle& handle, Cancel& cancel) {
+                 Connection& session = handle.session(true, cancel);
+                 prepare(session, insert, cancel).execute({}, {}, cancel);
+             }},
+            {"insert",
+             [&](Handle& handle, Cancel& cancel) {
+                 // Waits for the row that another session has written and not committed.
+                 List rows;
+                 for (int i = 2000; i < 5000; ++i)
+                     rows.emplace_back(Map{{"id", i}});
+                 insert_rows(handle.session(true, cancel), fresh.table, rows, {}, cancel);
+             }},
         };
+        auto blocker = lab::open(*fresh.url);
+        Cancel unstoppable;
+        blocker->begin(unstoppable);
+        lab::execute(*blocker, "insert into " + fresh.table + " values (4000, 'mine')");
         for (const auto& [name, call] : calls) {
             INFO(name);
             Handle handle(*fresh.url, Access::write, "target");
@@ -204,7 +222,7 @@ TEST_CASE("a server that goes away in the middle of a call: an error, and nothin
                 Cancel own;
                 return lab::error_of([&] { call(handle, own); });
             });
-            while (!fresh.runs(id, "sleep(30)"))
+            while (!fresh.runs(id, fresh.table))
                 std::this_thread::sleep_for(std::chrono::milliseconds(10));
             fresh.end_session(id);
             REQUIRE(work.wait_for(std::chrono::seconds(15)) == std::future_status::ready);
@@ -214,12 +232,13 @@ TEST_CASE("a server that goes away in the middle of a call: an error, and nothin
             // Written outside of a transaction, nobody knows whether it is there; elsewhere it is
             // not.
             CHECK(error.in_doubt() ==
-                  (std::string(name) == "execute" || std::string(name) == "script"));
+                  (std::string(name) == "execute" || std::string(name) == "script" ||
+                   std::string(name) == "prepared"));
             // MySQL ends the sleep first and may still commit: in doubt, but never there twice.
             const std::int64_t more = *fresh.count().get<std::int64_t>() - 1;
             CHECK((more == 0 || (more == 1 && error.in_doubt() && !fresh.postgres())));
             lab::execute(*fresh.admin, "delete from " + fresh.table + " where id = 1");
-            CHECK_FALSE(fresh.runs(id, "sleep(30)"));
+            CHECK_FALSE(fresh.runs(id, fresh.table));
             if (std::string(name) == "transaction") { // refused until the transaction is ended
                 CHECK(lab::error_of([&] { handle.session(true, cancel); }).kind() ==
                       "db.connection");
@@ -229,6 +248,41 @@ TEST_CASE("a server that goes away in the middle of a call: an error, and nothin
             CHECK(fetch_value(handle.session(true, cancel), "select 7") == Value(7));
             CHECK(fresh.session_id(handle.session(true, cancel)) != id);
             handle.close();
+        }
+        blocker->rollback(unstoppable);
+    }
+}
+
+TEST_CASE("a server that goes away while rows are read: an error, and the rows before it",
+          "[db][session][lost]") {
+    for (const char* variable : servers) {
+        for (const bool as_prepared : {false, true}) {
+            INFO(variable << (as_prepared ? ", prepared" : ""));
+            Fresh fresh(variable);
+            if (!fresh)
+                return;
+            Cancel cancel;
+            // More than what fits into the buffers between the server and its reader.
+            const std::string sql =
+                fresh.postgres()
+                    ? "select g, repeat('x', 1000) as x from generate_series(1, 100000) g"
+                    : "select 1 as g, repeat('x', 1000) as x from information_schema.collations "
+                      "a, information_schema.collations b";
+            auto session = lab::open(*fresh.url);
+            const Value id = fresh.session_id(*session);
+            auto cursor = as_prepared ? prepare(*session, sql, cancel).query({}, {}, cancel)
+                                      : session->query(sql, {}, {}, cancel);
+            REQUIRE(cursor->next(cancel)->rows() > 0);
+            fresh.end_session(id);
+            Error error = lab::error_of([&] {
+                while (cursor->next(cancel)) {
+                }
+            });
+            INFO(error.message());
+            CHECK(error.kind() == "db.connection");
+            CHECK_FALSE(error.in_doubt());
+            CHECK_FALSE(session->alive());
+            cursor.reset();
         }
     }
 }

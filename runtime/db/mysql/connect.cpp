@@ -47,9 +47,16 @@ void set_flag(MYSQL* handle, mysql_option option, bool on) {
     mysql_options(handle, option, &flag);
 }
 
-void set_tls(MYSQL* handle, const Url& url, const std::string& mode) {
+/// `local`: over a socket of this host.
+void set_tls(MYSQL* handle, const Url& url, const std::string& mode, bool local) {
     const char* ca = option(url, "sslrootcert");
 #if defined(LIBMARIADB) || defined(MARIADB_BASE_VERSION)
+    // Without `verify…` Connector/C takes a server without TLS, and gives it what it asks for: the
+    // ways to log in that show the password to whoever answers are left out then.
+    if (!mode.starts_with("verify") && !local)
+        mysql_options(handle, MARIADB_OPT_RESTRICTED_AUTH,
+                      "mysql_native_password,client_ed25519,caching_sha2_password,"
+                      "sha256_password,auth_gssapi_client");
     if (mode == "disable") {
         set_flag(handle, MYSQL_OPT_SSL_ENFORCE, false);
         return;
@@ -59,6 +66,7 @@ void set_tls(MYSQL* handle, const Url& url, const std::string& mode) {
     // Connector/C verifies chain and name together: verify-ca is as strict as verify-full there.
     set_flag(handle, MYSQL_OPT_SSL_VERIFY_SERVER_CERT, mode.starts_with("verify"));
 #else
+    (void)local;
     unsigned level = mode == "disable"     ? SSL_MODE_DISABLED
                      : mode == "prefer"    ? SSL_MODE_PREFERRED
                      : mode == "require"   ? SSL_MODE_REQUIRED
@@ -128,11 +136,12 @@ Handle open_handle(const Url& url, const ConnectOptions& options) {
     unsigned long packet = 1UL << 30;
     mysql_options(raw, MYSQL_OPT_MAX_ALLOWED_PACKET, &packet);
     std::string mode = effective_sslmode(url);
-    set_tls(raw, url, mode);
-    read_password_file(raw, url);
     const char* socket = option(url, "socket");
     if (!socket && url.host.starts_with('/'))
         socket = url.host.c_str();
+    set_tls(raw, url, mode, socket != nullptr);
+    guard_logins(raw, mode != "disable" && mode != "prefer" && !socket);
+    read_password_file(raw, url);
     // "localhost" means TCP where a port is given; the client libraries would take a socket of
     // their own choice.
     std::string host = socket ? "localhost" : url.host.empty() ? "127.0.0.1" : url.host;
@@ -149,6 +158,17 @@ Handle open_handle(const Url& url, const ConnectOptions& options) {
         // "SSL is required, but the server does not support it", in the words of either library.
         if (std::string_view(mysql_error(raw)).find("support it") != std::string_view::npos)
             refuse_plaintext(url, mode);
+#if defined(LIBMARIADB) || defined(MARIADB_BASE_VERSION)
+        const bool greeted = raw->server_capabilities != 0;
+        if (greeted && (raw->server_capabilities & CLIENT_SSL) == 0 && mode == "require" && !socket)
+            refuse_plaintext(url, mode);
+#endif
+        // Connector/C's own text names the plugin by memory that it has overwritten.
+        if (std::string_view(mysql_error(raw)).find("restricted_auth") != std::string_view::npos)
+            throw Error("db.auth",
+                        url.masked() + ": the server asks for the password itself, over a "
+                                       "connection that does not prove who it is",
+                        "sslmode=verify-full and sslrootcert in the URL prove it");
         Error error =
             make_error(url, number, mysql_sqlstate(raw), connect_failure(number, mysql_error(raw)));
         if (error.kind() != "db.auth" && error.kind() != "db.connection")

@@ -42,7 +42,10 @@ std::string hint_of(unsigned number, const Url& url) {
     case 1698:
         return url.password
                    ? "check the user's password (" + url.password->origin() +
-                         "), and from which hosts the account may connect"
+                         "), and whether the account may connect from this host" +
+                         (url.options.contains("sslcert")
+                              ? ""
+                              : " and without a certificate (sslcert, sslkey)")
                    : "set the password in the URL, in RUNBOOK_<NAME>_PASSWORD or in ~/.my.cnf";
     case 1130:
         return "no account of the server admits this host";
@@ -108,7 +111,11 @@ Error make_error(const Url& url, unsigned number, const std::string& state, std:
     // "Unknown column" becomes "unknown column"; "CREATE …" stays.
     if (text.size() > 1 && text[0] >= 'A' && text[0] <= 'Z' && text[1] >= 'a' && text[1] <= 'z')
         text[0] = static_cast<char>(text[0] - 'A' + 'a');
-    return Error(kind, fmt::format("{}: {} ({})", url.masked(), text, number), hint_of(number, url),
+    // The server's own complaint comes back as an alert.
+    const std::string hint = number == 2026 && text.find("alert") != std::string::npos
+                                 ? "the server does not accept the certificate of sslcert"
+                                 : hint_of(number, url);
+    return Error(kind, fmt::format("{}: {} ({})", url.masked(), text, number), hint,
                  state == "00000" ? "" : state);
 }
 

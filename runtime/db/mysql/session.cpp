@@ -66,6 +66,9 @@ void Session::keep_transaction(std::string_view sql) const {
 }
 
 void Session::fail(MYSQL_STMT* statement, Cancel& cancel, bool timed_out) {
+    // Connector/C leaves what ended the reading of a prepared statement's rows at the connection.
+    if (statement && mysql_stmt_errno(statement) == 0)
+        statement = nullptr;
     unsigned number = statement ? mysql_stmt_errno(statement) : mysql_errno(handle_.get());
     std::string state = statement ? mysql_stmt_sqlstate(statement) : mysql_sqlstate(handle_.get());
     std::string text = statement ? mysql_stmt_error(statement) : mysql_error(handle_.get());

@@ -50,6 +50,10 @@ Error make_error(const Url& url, unsigned number, const std::string& sqlstate, s
 /// True for the numbers that mean that the session is gone.
 bool is_lost(unsigned number);
 
+/// Before a connect on this thread: whether a server without TLS may be given a password, in
+/// whatever form it could read. Never in clear text.
+void guard_logins(MYSQL* handle, bool required);
+
 /// Connects once, TLS checked; throws `db.connection` or `db.auth`. Blocks up to the timeout.
 Handle open_handle(const Url& url, const ConnectOptions& options);
 

@@ -98,7 +98,10 @@ std::pair<std::string, std::string> cause_of(const std::string& message) {
 [[noreturn]] void refuse(const Url& url, const std::string& message) {
     auto [cause, state] = cause_of(message);
     std::string kind = "db.connection", hint = "is the server up, and reachable from this host?";
-    if (state.starts_with("28")) {
+    if (state.starts_with("28") && cause.find("client certificate") != std::string::npos) {
+        kind = "db.auth";
+        hint = "sslcert and sslkey in the URL name the certificate of this user";
+    } else if (state.starts_with("28")) {
         kind = "db.auth";
         hint = url.password
                    ? "check the user's password (" + url.password->origin() + ") and pg_hba.conf"
@@ -106,6 +109,8 @@ std::pair<std::string, std::string> cause_of(const std::string& message) {
     } else if (cause.find("no password supplied") != std::string::npos) {
         kind = "db.auth";
         hint = "set a password in the URL, in RUNBOOK_<NAME>_PASSWORD or in ~/.pgpass";
+    } else if (cause.find("SSL") != std::string::npos && cause.find("alert") != std::string::npos) {
+        hint = "the server does not accept the certificate of sslcert";
     } else if (cause.find("SSL") != std::string::npos ||
                cause.find("certificate") != std::string::npos) {
         hint = "sslmode and sslrootcert in the URL say how the server proves who it is";
