@@ -9,7 +9,7 @@ local M, def = declare.module("render", "Services on Render, through its API. `r
 M.api = "https://api.render.com/v1"
 
 local function waiting(within)
-  return { "options", { within = { "duration", "how long that may take", default = within }, every = { "duration", "how often it is asked", default = "2s" } }, "how long" }
+  return { "options", { within = { "duration", "how long that may take", default = within }, every = { "duration", "how often it is asked at most", default = "2s" } }, "how long" }
 end
 local token_of, service_of = { "token", "secret", "of the API" }, { "service", "word", "name as on the dashboard, or id (srv-…)" }
 local errors = { "render.unknown", "render.timeout", "http.status", "http.connection", "http.timeout", "permission" }
@@ -41,14 +41,15 @@ local function is_suspended(one) return one.suspended == "suspended" end
 
 -- Asks again until `test(service)` says yes.
 local function await(token, id, o, doing, test)
-  local began = time.now()
+  local began, pause = time.now(), 0.1
   while true do
     local now = request(token, "GET", "/services/" .. id)
     if test(now) then return now end
     if time.since(began) + o.every > o.within then
       error { kind = "render.timeout", message = ("%s: %s, but it is not so after %s"):format(now.name or id, doing, time.text(o.within)) }
     end
-    sleep(o.every)
+    sleep(math.min(pause, o.every)) -- short at first
+    pause = pause * 2
   end
 end
 

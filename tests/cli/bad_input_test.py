@@ -79,3 +79,15 @@ def test_a_journal_of_a_newer_version(runbook, playbook):
         assert result.err == (f"error: journal {runbook.journal}: written by a newer runbook (schema {known + 1}, this one knows {known})\n"
                               "hint: use the newer runbook\n")
     assert not (path.parent / "made.txt").exists()
+
+
+def test_a_list_is_the_same_on_a_resume(runbook, playbook):
+    path = playbook('local p = playbook "l" { summary = "x", params = { names = { "list", of = "string", default = { "x" }, doc = "x" } } }\n'
+                    'step "a" { run = function() return p.names end }\ngate "go" { role = "dba", ask = "Go?" }\n')
+    assert runbook("exec", path.name, "--names", "a,b", "--run-id", "r", "--detach", cwd=path.parent).exit == 3
+    changed = runbook("resume", "r", "--names", "a", cwd=path.parent)
+    assert changed.exit == 2 and "names" in changed.err
+    assert runbook("approve", "r", "go").exit == 0
+    done = runbook("resume", "r", cwd=path.parent)
+    assert done.exit == 0, done.out + done.err
+    assert "default x)" in runbook("exec", path.name, "--help", cwd=path.parent).out

@@ -36,7 +36,7 @@ function render.scale(token, service) end
 function render.set_scale(token, service, count) end
 
 ---@class render.suspend.options
----@field every? string|number how often it is asked (2s)
+---@field every? string|number how often it is asked at most (2s)
 ---@field within? string|number how long that may take (5m)
 
 ---Suspends a service and waits until Render says so; nothing happens where it is.
@@ -46,7 +46,7 @@ function render.set_scale(token, service, count) end
 function render.suspend(token, service, options) end
 
 ---@class render.resume.options
----@field every? string|number how often it is asked (2s)
+---@field every? string|number how often it is asked at most (2s)
 ---@field within? string|number how long that may take (5m)
 
 ---Resumes a service and waits until Render says so. What it serves, `http.expect` says.
@@ -57,7 +57,7 @@ function render.suspend(token, service, options) end
 function render.resume(token, service, scale, options) end
 
 ---@class render.deploy.options
----@field every? string|number how often it is asked (2s)
+---@field every? string|number how often it is asked at most (2s)
 ---@field within? string|number how long that may take (15m)
 
 ---Goes back to a deploy, and waits until that is live, unless the service is suspended: then Render begins with it when it is resumed. Nothing happens where it is live already.

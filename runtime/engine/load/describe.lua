@@ -141,6 +141,14 @@ local function reach()
   return found
 end
 
+-- The text of a parameter's value, as the command line takes it: a list too.
+local function in_words(value)
+  if type(value) ~= "table" then return tostring(value) end
+  local items = {}
+  for i, item in ipairs(value) do items[i] = tostring(item) end
+  return table.concat(items, ",")
+end
+
 -- The description without the items: what a run that goes on asks for.
 function program.head()
   local header = program.header()
@@ -148,8 +156,8 @@ function program.head()
   local parameters = {}
   for _, entry in ipairs(program.parameters) do
     parameters[#parameters + 1] = { name = entry.name, type = entry.type, doc = entry.t.doc or "", required = entry.t.required == true,
-      default = entry.t.default ~= nil and tostring(entry.t.default) or nil, access = entry.t.access,
-      value = entry.value ~= nil and tostring(entry.value) or (entry.type == "secret" and ("*** from " .. tostring(entry.source))) or nil }
+      default = entry.t.default ~= nil and in_words(entry.t.default) or nil, access = entry.t.access,
+      value = entry.value ~= nil and in_words(entry.value) or (entry.type == "secret" and ("*** from " .. tostring(entry.source))) or nil }
   end
   return { name = header.name, summary = t.summary or "", parameters = parameters, roles = t.roles, locks = locks(t, program.parameters) }
 end
