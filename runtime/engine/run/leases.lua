@@ -11,19 +11,21 @@ end
 
 -- Ends what the processes of this run before left: those that were held or finished had ended theirs.
 function M.settle(history)
-  local open = {}
-  for _, event in ipairs(history) do
-    if event.event == "secret.leased" then
-      open[event.data.lease] = true
-    elseif event.event == "secret.revoked" then
-      for _, lease in ipairs(event.data.leases) do open[lease] = nil end
-    elseif event.event == "run.held" or event.event == "run.finished" then
-      open = {}
-    end
-  end
   local left = {}
-  for _, event in ipairs(history) do -- in their order
-    if event.event == "secret.leased" and open[event.data.lease] then left[#left + 1] = event.data.lease end
+  for _, event in ipairs(history) do
+    local name = event.event
+    if name == "secret.leased" then
+      left[#left + 1] = event.data.lease
+    elseif name == "run.held" or name == "run.finished" then
+      left = {}
+    elseif name == "secret.revoked" then
+      local gone, open = {}, {}
+      for _, lease in ipairs(event.data.leases) do gone[lease] = true end
+      for _, lease in ipairs(left) do
+        if not gone[lease] then open[#open + 1] = lease end
+      end
+      left = open
+    end
   end
   if #left == 0 then return end
   local failed, problems = {}, host.revoke_leases(left)
