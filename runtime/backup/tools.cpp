@@ -11,7 +11,6 @@
 #include <array>
 #include <cstdlib>
 #include <fmt/format.h>
-#include <random>
 #include <unistd.h>
 
 namespace runbook::backup {
@@ -137,8 +136,7 @@ std::unique_ptr<db::Connection> open(const db::Url& url, db::Access access, Canc
 }
 
 std::string scratch_name() {
-    std::random_device random;
-    return fmt::format("runbook_restore_{:08x}{:08x}", random(), random());
+    return "runbook_restore_" + digest::hex(digest::random(8));
 }
 
 } // namespace runbook::backup

@@ -3,6 +3,7 @@
 
 #include "runtime/base/error.h"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdio>
@@ -12,7 +13,7 @@
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
-#include <openssl/rand.h>
+#include <sys/random.h>
 
 namespace runbook::digest {
 
@@ -84,8 +85,12 @@ std::string hmac_hex(const std::string& algorithm, std::string_view key, std::st
 
 std::string random(std::size_t count) {
     std::string bytes(count, '\0');
-    if (RAND_bytes(reinterpret_cast<unsigned char*>(bytes.data()), static_cast<int>(count)) != 1)
-        throw Error("internal", "the system's random source failed");
+    for (std::size_t at = 0; at < count;) {
+        const ssize_t got = ::getrandom(bytes.data() + at, count - at, 0);
+        if (got < 0 && errno != EINTR)
+            throw Error("internal", "the system's random source failed");
+        at += static_cast<std::size_t>(std::max<ssize_t>(got, 0));
+    }
     return bytes;
 }
 

@@ -38,7 +38,7 @@ std::string file_hex(const std::string& path, const std::string& algorithm,
 std::string sha256_file(const std::string& path, Cancel* cancel = nullptr);
 /// RFC 2104, lower-case hex.
 std::string hmac_hex(const std::string& algorithm, std::string_view key, std::string_view data);
-/// So many bytes from the system's random source.
+/// So many bytes from the system's random source (getrandom(2)).
 std::string random(std::size_t count);
 /// RFC 9562, version 4: "f81d4fae-7dec-41d0-a765-00a0c91e6bf6".
 std::string uuid();

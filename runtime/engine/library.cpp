@@ -1,6 +1,7 @@
 // The C++ half of the host library that the engine's Lua files get: journal, people, values, time.
 // Loop thread.
 #include "runtime/engine/library.h"
+#include "runtime/base/digest.h"
 #include "runtime/base/json.h"
 #include "runtime/base/redact.h"
 #include "runtime/base/text.h"
@@ -19,8 +20,8 @@
 #include <fmt/format.h>
 
 #include <cstdlib>
+#include <cstring>
 #include <fstream>
-#include <random>
 #include <sys/stat.h>
 
 namespace runbook::engine {
@@ -291,7 +292,10 @@ int host_chunk(lua_State* L) {
 }
 
 int host_seed(lua_State* L) {
-    lua_pushnumber(L, static_cast<lua_Number>(std::random_device{}()));
+    std::uint32_t seed = 0;
+    const std::string bytes = digest::random(sizeof seed);
+    std::memcpy(&seed, bytes.data(), sizeof seed);
+    lua_pushnumber(L, static_cast<lua_Number>(seed));
     return 1;
 }
 

@@ -13,7 +13,6 @@
 #include <algorithm>
 #include <ctime>
 #include <filesystem>
-#include <random>
 
 namespace runbook::engine {
 
@@ -64,9 +63,8 @@ std::string new_run_id() {
     const std::time_t now = std::time(nullptr);
     std::tm utc{};
     ::gmtime_r(&now, &utc);
-    std::random_device random;
-    return fmt::format("{:04}{:02}{:02}-{:02}{:02}-{:04x}", utc.tm_year + 1900, utc.tm_mon + 1,
-                       utc.tm_mday, utc.tm_hour, utc.tm_min, random() & 0xffffU);
+    return fmt::format("{:04}{:02}{:02}-{:02}{:02}-{}", utc.tm_year + 1900, utc.tm_mon + 1,
+                       utc.tm_mday, utc.tm_hour, utc.tm_min, digest::hex(digest::random(2)));
 }
 
 std::vector<std::string> locks_of(const Map& plan) {

@@ -238,9 +238,6 @@ void Session::load(bool complete_parameters) {
     lua_pushvalue(L, host_index);
     state->load_host_file("runtime/engine/load/init.lua", 1);
     const int program_index = lua_gettop(L);
-    lua_getfield(L, program_index, "options");
-    describe_words(*this, *vm::to_value(L, -1).get<Map>());
-    lua_pop(L, 1);
 
     // the words become names of the sandbox
     state->push_sandbox();

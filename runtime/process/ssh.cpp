@@ -1,6 +1,7 @@
 // See ssh.h; the other side's half stands in ssh_script.cpp.
 #include "runtime/process/ssh.h"
 
+#include "runtime/base/digest.h"
 #include "runtime/base/error.h"
 #include "runtime/base/output_sink.h"
 #include "runtime/base/redact.h"
@@ -10,7 +11,6 @@
 
 #include <algorithm>
 #include <fmt/format.h>
-#include <random>
 
 namespace runbook::process {
 namespace {
@@ -18,8 +18,7 @@ namespace {
 constexpr int ssh_failed = 255; ///< ssh(1): "or with 255 if an error occurred"
 
 std::string new_mark() {
-    std::random_device random;
-    return fmt::format("runbook-{:08x}{:08x}", random(), random());
+    return "runbook-" + digest::hex(digest::random(8));
 }
 
 /// Messages of the other side, which come among the lines of its standard error.

@@ -262,6 +262,13 @@ void Client::keep(Lease lease) {
     taken_.push_back({lease.id, lease.path});
     leases_[lease.path] = std::move(lease);
     wake_.notify_all();
+    start_renewing();
+}
+
+/// The thread is there from the first lease on. Holding the mutex.
+void Client::start_renewing() {
+    if (users_ > 0 && !leases_.empty() && !thread_.joinable())
+        thread_ = std::thread([this] { renew_all(); });
 }
 
 void Client::begin_use(std::function<void(const std::string&)> warn) {
@@ -270,7 +277,7 @@ void Client::begin_use(std::function<void(const std::string&)> warn) {
     if (users_++ > 0)
         return;
     stop_ = false;
-    thread_ = std::thread([this] { renew_all(); });
+    start_renewing();
 }
 
 void Client::end_use() {

@@ -51,6 +51,7 @@ class Client {
     SecretPtr log_in(Cancel& cancel);
     std::string address() const;
     void keep(Lease lease);
+    void start_renewing();
     void renew_all();
     bool renew(Lease& lease);
     void revoke_all(std::map<std::string, Lease> leases, SecretPtr login);

@@ -12,14 +12,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <random>
 
 namespace runbook::copy {
 namespace {
 
 std::string new_run() {
-    std::random_device random;
-    return fmt::format("{:08x}{:08x}", random(), random());
+    return digest::hex(digest::random(8));
 }
 
 /// One sentence for all blocking findings: the first ones in full.
