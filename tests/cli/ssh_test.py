@@ -103,7 +103,9 @@ def test_no_connection_is_its_own_kind_and_no_doubt(remote, tmp_path):
 
 
 def test_a_host_that_is_not_declared_or_no_host_is_refused(remote):
-    error = remote.error('run { "true" }', needs="web1")
+    done = remote.exec('run { "true" }', needs="web1")
+    assert done.exit == 2 and f'not {remote.host}: add "{remote.host}" to it' in done.err, done  # the text says it: nothing ran
+    error = remote.error(f'ssh.run(("{remote.host}"):lower(), {{ "true" }})', needs="web1")
     assert error["kind"] == "permission"
     assert error["message"].startswith(f'step "do" may not run commands on `{remote.host}`: needs.ssh allows web1 (')
     error = remote.error('ssh.run("-oProxyCommand=touch /tmp/x", { "true" })')
