@@ -19,11 +19,11 @@ def remote(runbook, playbook):
     class Remote:
         host = target
 
-        def text(self, body, options=options, needs="127.0.0.1"):
+        def text(self, body, options=options, needs="127.0.0.1", named=f'"{target}"'):
             return f"""
                 local p = playbook "x" {{ summary = "x", needs = {{ ssh = {{ "{needs}" }} }},
                   params = {{ token = {{ "secret", from = "env:MY_TOKEN", doc = "x" }} }} }}
-                local host = ssh.host("{target}", {options})
+                local host = ssh.host({named}, {options})
                 local run = host.run
                 step "do" {{ undo = keep "nothing", run = function() {body} end }}
             """
@@ -105,7 +105,7 @@ def test_no_connection_is_its_own_kind_and_no_doubt(remote, tmp_path):
 def test_a_host_that_is_not_declared_or_no_host_is_refused(remote):
     done = remote.exec('run { "true" }', needs="web1")
     assert done.exit == 2 and f'not {remote.host}: add "{remote.host}" to it' in done.err, done  # the text says it: nothing ran
-    error = remote.error(f'ssh.run(("{remote.host}"):lower(), {{ "true" }})', needs="web1")
+    error = remote.error('run { "true" }', needs="web1", named=f'("{remote.host}"):lower()')
     assert error["kind"] == "permission"
     assert error["message"].startswith(f'step "do" may not run commands on `{remote.host}`: needs.ssh allows web1 (')
     error = remote.error('ssh.run("-oProxyCommand=touch /tmp/x", { "true" })')
