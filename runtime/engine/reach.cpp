@@ -23,7 +23,7 @@ struct Reached {
 Reached read(Session& session) {
     Reached reached;
     std::vector<Grant> parameters; // name and type
-    const Map plan = *describe(session).get<Map>();
+    const Map plan = *describe_head(session).get<Map>();
     for (const Value& item : list_at(plan, "parameters")) {
         const Map& one = *item.get<Map>();
         parameters.emplace_back(one.text("name"), one.text("type"));
@@ -38,6 +38,8 @@ Reached read(Session& session) {
 
 /// What is asked for when the run comes there; empty where that is not known.
 std::string asked_for(const Reached& reached, const Touch& touch) {
+    if (touch.kind == "ssh" && touch.what.starts_with('-'))
+        return {}; // no host: the call says so
     if (touch.kind == "files")
         if (const auto value = reached.values.find(touch.what); value != reached.values.end())
             return value->second;
