@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <array>
 #include <fstream>
-#include <iterator>
 #include <optional>
 #include <sstream>
 #include <sys/stat.h>
@@ -17,7 +16,9 @@ namespace {
 
 std::string content(const std::string& path) {
     std::ifstream file(path);
-    return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+    std::string text; // a process that ends while its file is read: no text, and no exception
+    std::getline(file, text, '\0');
+    return text;
 }
 
 /// Start time of a live process; nothing for one that is gone or a zombie.

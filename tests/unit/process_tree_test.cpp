@@ -210,7 +210,8 @@ TEST_CASE("process: a killed helper takes the command with it, and that is in do
     REQUIRE(test::eventually([&] { return pids.all().size() == 1; }));
     pid_t command_pid = pids.all()[0];
     std::ifstream stat("/proc/" + std::to_string(command_pid) + "/stat");
-    std::string text((std::istreambuf_iterator<char>(stat)), {});
+    std::string text;
+    std::getline(stat, text, '\0');
     pid_t helper = std::stoi(text.substr(text.rfind(") ") + 4));
     REQUIRE(helper != ::getpid());
     ::kill(helper, SIGKILL);
