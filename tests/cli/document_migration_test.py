@@ -1,14 +1,13 @@
 """playbooks/document_migration.lua: Firestore is the stand-in, the application obeys its switch, the cache is a real Redis."""
-import http.server
 import json
 import os
 import socket
 import subprocess
-import threading
 import time
 
 import pytest
 from firestore_standin import Firestore
+from migration_run import confirmed, followed, serve_health
 
 from conftest import ROOT
 
@@ -31,21 +30,8 @@ class World:
             self.fire.put(f"sessions/s{i:02}", {"of": text(f"u{i:04}")})
         (folder / "firestore.indexes.json").write_text(json.dumps({"indexes": [{"collectionGroup": "users", "queryScope": "COLLECTION",
                                                                                 "fields": [{"fieldPath": "plan", "order": "ASCENDING"}, {"fieldPath": "name", "order": "ASCENDING"}]}]}))
-        world, self.seen = self, set()
-
-        class Health(http.server.BaseHTTPRequestHandler):
-            def do_GET(self):
-                switch = world.fire.documents.get("_config/maintenance", {"fields": {}})["fields"].get("enabled", {}).get("booleanValue")
-                world.seen.add(503 if switch else 200)
-                self.send_response(503 if switch else 200)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, *_):
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Health)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.seen = set()
+        self.server = serve_health(self.health)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
@@ -55,6 +41,11 @@ class World:
             assert time.monotonic() < deadline
         self.cache("set", "firestore:users", "old")
         self.cache("set", "session:1", "kept")
+
+    def health(self):
+        switch = self.fire.documents.get("_config/maintenance", {"fields": {}})["fields"].get("enabled", {}).get("booleanValue")
+        self.seen.add(503 if switch else 200)
+        return 503 if switch else 200
 
     def cache(self, *words):
         return subprocess.run(["redis-cli", "-p", str(self.port), *words], capture_output=True, text=True, check=False).stdout
@@ -76,17 +67,8 @@ class World:
         run = self.runbook.start("exec", PLAYBOOK, "--run-id", "r", "--approve", "go", "--approve", "go live", "--output", "json", "--project", "shop", "--api", self.fire.url, "--bucket", "gs://bucket",
                                  "--app", f"http://127.0.0.1:{self.server.server_port}/", "--cache", f"redis://127.0.0.1:{self.port}/0", "--quiet", "100ms", "--watched", "1s",
                                  cwd=self.folder, env=self.env(**more))
-        limit, lines = threading.Timer(100, run.process.kill), []
-        limit.start()
-        for line in run.process.stdout:
-            lines.append(line)
-            event = json.loads(line)
-            if event["event"] == "gate.opened" and event.get("kind") == "confirm":
-                said = self.runbook("confirm", "r", event["item"], "--evidence", "https://example.org/1")
-                assert said.exit == 0, said.out + said.err
-        rest = run.finish()
-        limit.cancel()
-        return rest.exit, [json.loads(line) for line in lines], rest.err
+        done = followed(run, lambda event: confirmed(self.runbook, event))
+        return done.exit, done.events(), done.err
 
 
 @pytest.fixture

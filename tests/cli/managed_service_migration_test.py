@@ -5,9 +5,10 @@ import threading
 
 import pytest
 from adapters import standins  # noqa: F401 (a fixture)
+from migration_run import confirmed, followed
 from render_test import Api
 
-from conftest import ROOT, Result, connect_postgres, lab_url, with_database
+from conftest import ROOT, connect_postgres, lab_url, with_database
 
 PLAYBOOK = ROOT / "playbooks/managed_service_migration.lua"
 ONE = ("20260101_one", "create table cases (id int primary key, title text not null)")
@@ -78,17 +79,7 @@ end }
         run = self.runbook.start("exec", PLAYBOOK, "--run-id", "r", "--approve", "go", "--output", "json", "--services", "web,gateway", "--purpose", "cases get a state", "--project", "prisma/",
                                  "--api", self.api.url, "--health", f"http://127.0.0.1:{self.server.server_port}/{{service}}", "--watched", "1s", cwd=self.folder,
                                  env={**self.standins.env, "RUNBOOK_PROD": self.pg.as_user("MIGRATE"), "RUNBOOK_SCRATCH": with_database(lab_url("PG_SCRATCH"), self.spare.name), "RENDER_API_KEY": "rnd_secret_key"})
-        limit, lines = threading.Timer(100, run.process.kill), []
-        limit.start()
-        for line in run.process.stdout:
-            lines.append(line)
-            event = json.loads(line)
-            if event["event"] == "gate.opened" and event.get("kind") == "confirm":
-                said = self.runbook("confirm", "r", event["item"], "--evidence", "https://example.org/1")
-                assert said.exit == 0, said.out + said.err
-        rest = run.finish()
-        limit.cancel()
-        return Result(rest.exit, "".join(lines) + rest.out, rest.err)
+        return followed(run, lambda event: confirmed(self.runbook, event))
 
 
 @pytest.fixture

@@ -1,10 +1,9 @@
 """A PostgreSQL with an application on it, for the playbooks that migrate one: what they change and must bring back."""
 import datetime
-import http.server
-import json
-import threading
 
-from conftest import Result, connect_postgres, lab_url, with_database
+from migration_run import followed, serve_health
+
+from conftest import connect_postgres, lab_url, with_database
 
 EVIDENCE = {"url": "https://example.org/review", "ticket": "CHG-1"}
 BASE = ("001_shop.sql", "create table customers (id int primary key, name text not null);\ncreate table orders (id int primary key, customer int references customers (id));\n")
@@ -24,19 +23,9 @@ class Shop:
         template = {"spec": {"containers": [{"name": "api", "image": "api:1"}]}}
         standins.set("kubectl", {workload: {"metadata": {"annotations": {"deployment.kubernetes.io/revision": "1"}}, "spec": {"replicas": 2, "template": template},
                                                     "status": {"replicas": 2, "readyReplicas": 2}, "history": [template]}})
-        self.seen, self.options, self.asked, shop = set(), [], [], self
+        self.seen, self.options, self.asked = set(), [], []
 
-        class Health(http.server.BaseHTTPRequestHandler):
-            def do_GET(self):
-                self.send_response(shop.health())
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, *_):
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Health)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.server = serve_health(self.health)
         self.write(BASE)
         self.setup()
 
@@ -83,18 +72,8 @@ end }
         for item, evidence in self.asked:
             self.confirm(item, evidence)
         run = self.runbook.start("resume", "r", *(["--approve", "go"] if "sql_migration" in self.playbook.name else []), "--output", "json", cwd=self.folder, env=self.env(**more))
-        limit, lines = threading.Timer(100, run.process.kill), []
-        limit.start()
-        for line in run.process.stdout:
-            lines.append(line)
-            event = json.loads(line)
-            if watch:
-                watch(event)
-            if event["event"] == "gate.opened" and event.get("kind") == "confirm" and event["item"] not in dict(self.asked):
-                self.confirm(event["item"], event.get("evidence"))
-        rest = run.finish()
-        limit.cancel()
-        return Result(rest.exit, "".join(lines) + rest.out, rest.err)
+        asked = dict(self.asked)
+        return followed(run, lambda event: event["item"] in asked or self.confirm(event["item"], event.get("evidence")), watch)
 
     def confirm(self, item, evidence):
         said = self.runbook("confirm", "r", item, *(["--evidence", EVIDENCE[evidence]] if evidence else []), env=self.env())
