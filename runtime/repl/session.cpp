@@ -99,6 +99,7 @@ Session::Session(engine::RegisterBindings register_bindings, Output output)
     lua_call(L, 2, 1);
     lua_setfield(L, LUA_REGISTRYINDEX, environment_key);
     state_->scheduler().on_interrupt([this](int) { interrupt(); });
+    state_->collect();
 }
 
 Session::~Session() {

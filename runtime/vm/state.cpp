@@ -59,8 +59,10 @@ void* State::allocate(void* self, void* block, std::size_t old_size, std::size_t
         return nullptr;
     if (state.L_ && near_limit(state.used_, state.limit_) != near_limit(used, state.limit_))
         lua_gc(state.L_, LUA_GCSETPAUSE, pause_at(used, state.limit_));
-    if (!state.collects_ && (used > small_heap || near_limit(used, state.limit_)))
-        state.collect();
+    if (!state.collects_ && (used > small_heap || near_limit(used, state.limit_))) {
+        state.collects_ = true;
+        lua_gc(state.L_, LUA_GCRESTART, 0); // at once
+    }
     void* result = state.system_(state.system_data_, block, old_size, new_size);
     if (!result && new_size > 0)
         return nullptr;
