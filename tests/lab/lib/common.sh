@@ -171,7 +171,8 @@ end_server() {
 wait_for() {
     local server=$1 tries
     for ((tries = 0; tries < 300; tries++)); do
-        is_running "$server" || return 1
+        # In its first moment it is still this script's own child, which has not become the server yet.
+        is_running "$server" || { [ "$tries" -lt 25 ] && kill -0 "$(cat "$dir/$server.pid")" 2>/dev/null; } || return 1
         "${server}_answers" && return 0
         sleep 0.2
     done
