@@ -1,16 +1,14 @@
 """TLS of database sessions, as a playbook meets it: client certificates, wrong names and authorities, servers without TLS. What goes over the
 wire is recorded by a relay in between: no password is in it. PostgreSQL runs privately here; MySQL and MariaDB are the lab's."""
 import os
-import shutil
 import socket
 import struct
 import subprocess
 import threading
-import time
 import uuid
-from pathlib import Path
 
 import pytest
+from private_postgres import Postgres
 
 from conftest import connect_mysql, lab_url
 
@@ -35,12 +33,6 @@ def certificate(folder, by, name, subject, extensions):
     os.chmod(folder / f"{name}.key", 0o600)
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 @pytest.fixture(scope="module")
 def tls(tmp_path_factory):
     """Two authorities; the first has signed a server for the name localhost alone, and a client for the role `certified`."""
@@ -53,54 +45,14 @@ def tls(tmp_path_factory):
     return folder
 
 
-class Postgres:
-    """A server of its own; `sql` runs as its administrator, over its socket."""
-
-    def __init__(self, folder, tls):
-        self.folder, self.port = folder, free_port()
-        self.bin = sorted(Path("/usr/lib/postgresql").glob("*/bin"))[-1]
-        self.owner = ["setpriv", "--reuid", "postgres", "--regid", "postgres", "--clear-groups"] if os.getuid() == 0 else []
-        folder.mkdir()
-        if self.owner:
-            shutil.chown(folder, "postgres", "postgres")
-        data = folder / "data"
-        subprocess.run([*self.owner, self.bin / "initdb", "-D", data, "-U", "admin", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C.UTF-8"],
-                       check=True, capture_output=True, cwd="/")
-        for name in ("server.pem", "server.key", "ca.pem"):
-            shutil.copy(tls / name, folder / name)
-            os.chmod(folder / name, 0o600)
-            if self.owner:
-                shutil.chown(folder / name, "postgres", "postgres")
-        (data / "pg_hba.conf").write_text("local all admin trust\nhostssl all certified 127.0.0.1/32 cert\nhostssl all secretive 127.0.0.1/32 scram-sha-256\n"
-                                          "hostnossl all secretive 127.0.0.1/32 password\n")
-        with (data / "postgresql.conf").open("a") as settings:
-            settings.write(f"ssl = on\nssl_cert_file = '{folder}/server.pem'\nssl_key_file = '{folder}/server.key'\nssl_ca_file = '{folder}/ca.pem'\n")
-        self.process = subprocess.Popen([*self.owner, self.bin / "postgres", "-D", data, "-p", str(self.port), "-c", "listen_addresses=127.0.0.1",
-                                         "-c", f"unix_socket_directories={folder}", "-c", "fsync=off"],
-                                        cwd="/", stdout=subprocess.DEVNULL, stderr=open(folder / "log", "wb"))
-        until = time.monotonic() + 60
-        while subprocess.run([self.bin / "pg_isready", "-q", "-h", folder, "-p", str(self.port)], check=False).returncode != 0:
-            assert self.process.poll() is None and time.monotonic() < until, (folder / "log").read_text()
-            time.sleep(0.05)
-        self.sql("create role certified login", f"create role secretive login password '{PASSWORD}'")
-
-    def sql(self, *statements):
-        for statement in statements:
-            subprocess.run(["psql", "-XAtqc", statement, f"host={self.folder} port={self.port} user=admin dbname=postgres"], check=True, capture_output=True)
-
-    def stop(self):
-        self.process.kill()
-        self.process.wait()
-
-
 @pytest.fixture(scope="module")
-def postgres(tls, tmp_path_factory):
-    # not below pytest's own folder, into which no other user may look
-    folder = Path(f"/tmp/rb-tls-{uuid.uuid4().hex[:8]}")
-    server = Postgres(folder, tls)
+def postgres(tls):
+    server = Postgres("hostssl all certified 127.0.0.1/32 cert\nhostssl all secretive 127.0.0.1/32 scram-sha-256\nhostnossl all secretive 127.0.0.1/32 password\n",
+                      ["ssl = on", "ssl_cert_file = '{folder}/server.pem'", "ssl_key_file = '{folder}/server.key'", "ssl_ca_file = '{folder}/ca.pem'"],
+                      [tls / name for name in ("server.pem", "server.key", "ca.pem")])
+    server.sql("create role certified login", f"create role secretive login password '{PASSWORD}'")
     yield server
-    server.stop()
-    shutil.rmtree(folder)
+    server.close()
 
 
 class Relay:
