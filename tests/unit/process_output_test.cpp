@@ -91,7 +91,7 @@ TEST_CASE("process output: a receiver that is always behind does not keep a comm
           "[process]") {
     auto sink = std::make_shared<Blocks>(-1);
     Command command = process::shell("yes");
-    command.timeout = std::chrono::milliseconds(200);
+    command.timeout = std::chrono::seconds(2); // the first block comes long before
     command.grace = std::chrono::milliseconds(200);
     try {
         run(command, sink);
