@@ -331,7 +331,8 @@ class Running {
             // too.
             if (command_.pty)
                 terminal_ = std::move(fd);
-            fd.close();
+            else
+                fd.close();
         }
     }
 
