@@ -22,7 +22,7 @@ constexpr const char* factory_key = "runbook.db.rows";
 /// anchored in the metatable: equal strings are one string in LuaJIT, so a comparison of addresses
 /// is enough.
 struct RowColumns {
-    std::vector<const void*> interned;
+    std::vector<const char*> interned;
     std::vector<std::string> names;
 };
 
@@ -86,16 +86,16 @@ int row_index(lua_State* L) {
     const auto* row = static_cast<const RowRef*>(lua_touserdata(L, 1));
     const RowColumns& columns = *row->columns;
     const std::size_t count = columns.interned.size();
-    // One call where the key is a name, as nearly always: the address of the string itself.
-    const void* key = lua_topointer(L, 2);
-    const void* const* names = columns.interned.data();
-    for (std::size_t i = 0; i < count; ++i) {
-        if (names[i] == key) {
-            push_cell(L, *row->batch, row->row, i);
-            return 1;
+    if (lua_type(L, 2) == LUA_TSTRING) {
+        const char* key = lua_tolstring(L, 2, nullptr);
+        const char* const* names = columns.interned.data();
+        for (std::size_t i = 0; i < count; ++i) {
+            if (names[i] == key) {
+                push_cell(L, *row->batch, row->row, i);
+                return 1;
+            }
         }
-    }
-    if (lua_type(L, 2) == LUA_TNUMBER) {
+    } else if (lua_type(L, 2) == LUA_TNUMBER) {
         const lua_Number at = lua_tonumber(L, 2);
         if (at >= 1 && at <= static_cast<lua_Number>(count)) {
             push_cell(L, *row->batch, row->row, static_cast<std::size_t>(at) - 1);
@@ -111,7 +111,7 @@ std::shared_ptr<RowColumns> push_row_type(lua_State* L, const std::vector<db::Co
     lua_createtable(L, static_cast<int>(columns.size()), 4);
     for (std::size_t i = 0; i < columns.size(); ++i) {
         lua_pushlstring(L, columns[i].name.data(), columns[i].name.size());
-        shared->interned.push_back(lua_topointer(L, -1));
+        shared->interned.push_back(lua_tostring(L, -1));
         shared->names.push_back(columns[i].name);
         lua_rawseti(L, -2, static_cast<int>(i + 1));
     }
@@ -130,21 +130,24 @@ Rows& rows_at(lua_State* L) {
     return **static_cast<std::shared_ptr<Rows>*>(lua_touserdata(L, 1));
 }
 
-/// Puts the batch that has arrived in place: the environment of `step`, from which each row that it
-/// makes has its own.
+/// Puts the batch that has arrived in place.
 void install_batch(lua_State* L, Rows& rows) {
     rows.batch = std::exchange(rows.arrived, nullptr);
-    lua_createtable(L, 1, 0);
-    vm::push_shared<const db::Batch>(L, batch_type, rows.batch);
+    lua_createtable(L, 2, 0);
+    lua_getfenv(L, 1);
+    lua_rawgeti(L, -1, 1);
+    lua_remove(L, -2);
     lua_rawseti(L, -2, 1);
-    lua_replace(L, LUA_ENVIRONINDEX);
+    vm::push_shared<const db::Batch>(L, batch_type, rows.batch);
+    lua_rawseti(L, -2, 2);
+    lua_setfenv(L, 1);
     rows.row = 0;
     rows.count = rows.batch->rows();
 }
 
-/// step(rows): the next row; nil where a batch must be fetched first, false at the end. A closure
-/// of its own for each result: its upvalue is the rows' metatable, its environment {the batch},
-/// which each row has as well, and so keeps its batch alive.
+/// step(rows): the next row; nil where a batch must be fetched first, false at the end. The
+/// environment of the rows userdata is {the rows' metatable, the batch}; each row has the same
+/// environment, which keeps its batch alive.
 int step(lua_State* L) {
     Rows& rows = rows_at(L);
     if (rows.superseded) {
@@ -172,8 +175,10 @@ int step(lua_State* L) {
     row->batch = rows.batch.get();
     row->columns = rows.shared.get();
     row->row = rows.row++;
-    lua_pushvalue(L, lua_upvalueindex(1));
-    lua_setmetatable(L, -2);
+    lua_getfenv(L, 1);
+    lua_rawgeti(L, -1, 1);
+    lua_setmetatable(L, -3);
+    lua_setfenv(L, -2);
     return 1;
 }
 
@@ -215,8 +220,8 @@ class Fetch final : public vm::Bound {
 
 /// The iterator's Lua half: what waits must be Lua.
 constexpr const char* factory_source = R"(
-local fetch = ...
-return function(rows, step)
+local step, fetch = ...
+return function(rows)
   return function()
     local row = step(rows)
     while row == nil do
@@ -231,9 +236,11 @@ end
 int push_iterator(lua_State* L, const std::shared_ptr<Rows>& rows) {
     lua_getfield(L, LUA_REGISTRYINDEX, factory_key);
     vm::push_shared(L, rows_type, rows);
+    lua_createtable(L, 2, 0);
     rows->shared = push_row_type(L, rows->columns);
-    lua_pushcclosure(L, step, 1);
-    lua_call(L, 2, 1);
+    lua_rawseti(L, -2, 1);
+    lua_setfenv(L, -2);
+    lua_call(L, 1, 1);
     return 1;
 }
 
@@ -265,8 +272,9 @@ void register_db_rows(bind::Area& area, vm::State& state, vm::Registry& registry
     if (luaL_loadbuffer(L, factory_source, std::char_traits<char>::length(factory_source),
                         "=[runbook db.rows]") != 0)
         throw Error("internal", lua_tostring(L, -1));
+    lua_pushcfunction(L, step);
     vm::push_bound(L, registry.keep(std::make_unique<Fetch>()));
-    if (lua_pcall(L, 1, 1, 0) != 0)
+    if (lua_pcall(L, 2, 1, 0) != 0)
         throw Error("internal", lua_tostring(L, -1));
     lua_setfield(L, LUA_REGISTRYINDEX, factory_key);
 
