@@ -50,17 +50,17 @@ class Running {
         check(command);
         if (command.pty)
             input_ += typed_end(input_);
-        start(specification(command));
+        try {
+            start(specification(command));
+        } catch (...) { // no destructor runs: the command may be on its way already
+            end();
+            throw;
+        }
         given_in_.close(); // held by the command alone, or the other side would never see the end
         given_out_.close();
     }
 
-    ~Running() {
-        control_.close(); // if this is an unwinding: the helper now ends the tree
-        if (helper_ > 0)
-            while (::waitpid(helper_, nullptr, 0) < 0 && errno == EINTR) {
-            }
-    }
+    ~Running() { end(); }
 
     Result finish() {
         Cancel::Hook hook(cancel_, [fd = wake_.get()] {
@@ -82,6 +82,15 @@ class Running {
     }
 
   private:
+    /// If this is an unwinding, the helper now ends the tree; nothing of it is left afterwards.
+    void end() noexcept {
+        control_.close();
+        if (helper_ > 0)
+            while (::waitpid(helper_, nullptr, 0) < 0 && errno == EINTR) {
+            }
+        helper_ = 0;
+    }
+
     void start(const std::string& spec) {
         int control[2];
         if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, control) != 0)
