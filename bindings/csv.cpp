@@ -148,17 +148,7 @@ void register_csv(vm::State& state, vm::Registry& registry) {
         .example("fs.write('a.csv', 'a\\n1\\n2\\n')\nlocal sum = 0\n"
                  "for record in csv.rows 'a.csv' do sum = sum + tonumber(record.a) end\n"
                  "assert(sum == 3)")
-        .lua(R"(local csv = ...
-return function(path, options)
-  local reader, batch, at = csv.open(path, options), {}, 0
-  return function()
-    at = at + 1
-    if at > #batch then
-      batch, at = reader:next(1000), 1
-    end
-    return batch[at]
-  end
-end)");
+        .lua();
 }
 
 } // namespace runbook::bindings

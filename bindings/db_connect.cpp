@@ -172,24 +172,7 @@ void register_db_connect(bind::Area& area, vm::State&) {
                  "db.execute(c, 'create table t (a int)')\n"
                  "db.transaction(c, function() db.execute(c, 'insert into t values (?)', 1) end)\n"
                  "assert(db.value(c, 'select count(*) from t') == 1)")
-        .lua(R"(
-local db = ...
-local begin, commit, rollback, abandon = db.begin, db.commit, db.rollback, db.abandon
-local pcall, error, unpack, select, type = pcall, error, unpack, select, type
-local function ended(connection, ok, ...)
-  if not ok then
-    if not pcall(rollback, connection) then abandon(connection) end
-    error((...), 0)
-  end
-  commit(connection)
-  return ...
-end
-return function(connection, fn)
-  if type(fn) ~= "function" then error("db.transaction: argument 2 'fn': function expected, got " .. type(fn), 2) end
-  begin(connection)
-  return ended(connection, pcall(fn, connection))
-end
-)");
+        .lua();
 }
 
 } // namespace runbook::bindings

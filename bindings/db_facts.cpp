@@ -1,6 +1,7 @@
 // db.version, db.tables, db.counts, db.grants, db.tls, db.running: facts about a server, read with
 // its own catalogue. Loop thread; the queries run on the connection's worker.
 #include "bindings/db_internal.h"
+#include "bindings/value_types.h"
 
 #include "runtime/base/text.h"
 
@@ -288,24 +289,12 @@ end
 return { __index = methods }
 )";
 
-void install_type(vm::State& state, const char* name, std::string_view source) {
-    lua_State* L = state.L();
-    if (luaL_loadbuffer(L, source.data(), source.size(), "=[runbook db]") != 0)
-        throw Error("internal", lua_tostring(L, -1));
-    state.push_sandbox();
-    lua_setfenv(L, -2);
-    if (lua_pcall(L, 0, 1, 0) != 0)
-        throw Error("internal", std::string(name) + ": " +
-                                    (lua_isstring(L, -1) ? lua_tostring(L, -1) : "error"));
-    vm::register_value_type(L, name);
-}
-
 } // namespace
 
 void register_db_facts(bind::Area& area, vm::State& state) {
-    install_type(state, "db.version", version_methods);
-    install_type(state, "db.counts", counts_methods);
-    install_type(state, "db.grants", grants_methods);
+    install_value_type(state, "db.version", version_methods);
+    install_value_type(state, "db.counts", counts_methods);
+    install_value_type(state, "db.grants", grants_methods);
     const std::vector<std::string> kinds = {"db.connection", "db.auth", "db.permission",
                                             "db.timeout", "db.error"};
 
@@ -352,14 +341,7 @@ void register_db_facts(bind::Area& area, vm::State& state) {
         .example(
             "local c = db.connect 'sqlite::memory:'\nassert(db.version(c) >= db.version '3.30')\n"
             "assert(db.version(c).flavour == 'SQLite')")
-        .lua(R"(
-local db = ...
-local parse, ask, type = db.parse_version, db.server_version, type
-return function(of)
-  if type(of) == "string" then return parse(of) end
-  return ask(of)
-end
-)");
+        .lua();
 
     area.def("tables",
              "The names of the tables of the database (PostgreSQL: of the current schema), sorted.")

@@ -112,27 +112,7 @@ void register_savepoints(bind::Area& area) {
                  "  assert(not ok)\n"
                  "end)\n"
                  "assert(db.value(c, 'select count(*) from t') == 1)")
-        .lua(R"lua(
-local db = ...
-local set, pcall, error, type = db.set_savepoint, pcall, error, type
-local depth = setmetatable({}, { __mode = "k" })
-local function ended(connection, level, ok, ...)
-  depth[connection] = level - 1
-  if not ok then
-    if pcall(set, connection, "rollback to savepoint", level) then pcall(set, connection, "release savepoint", level) end
-    error((...), 0)
-  end
-  set(connection, "release savepoint", level)
-  return ...
-end
-return function(connection, fn)
-  if type(fn) ~= "function" then error("db.savepoint: argument 2 'fn': function expected, got " .. type(fn), 2) end
-  local level = (depth[connection] or 0) + 1
-  set(connection, "savepoint", level)
-  depth[connection] = level
-  return ended(connection, level, pcall(fn, connection))
-end
-)lua");
+        .lua();
 }
 
 void register_insert(bind::Area& area) {
@@ -280,21 +260,7 @@ void register_pool(bind::Area& area) {
         .reads()
         .example("local pool = db.pool(db.connect 'sqlite::memory:')\n"
                  "assert(db.use(pool, function(c) return db.value(c, 'select 7') end) == 7)")
-        .lua(R"lua(
-local db = ...
-local lend, give_back = db.lend, db.give_back
-local pcall, error, type = pcall, error, type
-local function ended(pool, connection, ok, ...)
-  give_back(pool, connection)
-  if not ok then error((...), 0) end
-  return ...
-end
-return function(pool, fn)
-  if type(fn) ~= "function" then error("db.use: argument 2 'fn': function expected, got " .. type(fn), 2) end
-  local connection = lend(pool)
-  return ended(pool, connection, pcall(fn, connection))
-end
-)lua");
+        .lua();
     area.type<db::Pool>("A bounded number of sessions to one database.")
         .field("size", "integer", "sessions at most",
                [](const db::Pool& pool) { return static_cast<std::int64_t>(pool.size()); })

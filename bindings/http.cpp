@@ -494,14 +494,7 @@ void register_http(vm::State& state, vm::Registry& registry) {
         .param("options", "table", "as for http.get", true)
         .returns("function", "asked, it returns true or false; a probe of a checklist says why not")
         .example("local up = http.probe('http://127.0.0.1:1/')\nassert(up() == false)")
-        .lua(R"(local http = ...
-return function(url, options)
-  if type(url) ~= "string" then error("http.probe: argument 1 'url': string expected, got " .. type(url), 2) end
-  if options ~= nil and type(options) ~= "table" then
-    error("http.probe: argument 2 'options': table expected, got " .. type(options), 2)
-  end
-  return function() return http.answers(url, options).up end
-end)");
+        .lua();
     http.def("wait_until", "Asks again and again until a function of the answer says true.")
         .param("url", "string", url_doc)
         .param("test", "function", "gets the response (any status), says whether that is it")
@@ -513,29 +506,7 @@ end)");
         .example("local ok, err = pcall(http.wait_until, 'http://127.0.0.1:1/', function(r) return "
                  "r.status == 200 end, { within = '10ms', every = '5ms' })\n"
                  "assert(not ok and err.kind == 'http.connection')")
-        .lua(R"LUA(local http = ...
-return function(url, test, options)
-  if type(url) ~= "string" then error("http.wait_until: argument 1 'url': string expected, got " .. type(url), 2) end
-  if type(test) ~= "function" then error("http.wait_until: argument 2 'test': function expected, got " .. type(test), 2) end
-  local given, within, every = { any_status = true }, "1m", "1s"
-  for key, value in pairs(options or {}) do
-    if key == "within" then within = value elseif key == "every" then every = value else given[key] = value end
-  end
-  local limit = type(within) == "number" and within or time.duration(within)
-  local begun, attempts, last = time.now(), 0, nil
-  repeat
-    attempts = attempts + 1
-    local ok, response = pcall(http.get, url, given)
-    if ok then
-      if test(response) == true then return response end
-      last = { kind = "http.status", message = ("GET %s: not what was waited for: status %d"):format(response.url, response.status) }
-    elseif type(response) == "table" and tostring(response.kind):find "^http%." then last = response
-    else error(response, 0) end
-    given.after = every
-  until time.now() - begun >= limit
-  error({ kind = last.kind, message = ("%s (after %s, %d attempt%s)"):format(last.message, tostring(within), attempts,
-    attempts == 1 and "" or "s"), hint = last.hint }, 2)
-end)LUA");
+        .lua();
     http.def("expect", "Asks again and again until the answer is as expected.")
         .param("url", url_doc)
         .param("options", "what is awaited, and for how long")

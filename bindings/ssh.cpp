@@ -98,23 +98,7 @@ void register_ssh(vm::State& state, vm::Registry& registry) {
         .returns("table", "{target, run, quote, script}: `run(command, options)` runs there")
         .example("local web = ssh.host('deploy@web1', { port = 2222 })\n"
                  "assert(web.target == 'deploy@web1' and web.quote 'a b' == \"'a b'\")")
-        .lua(R"(local ssh = ...
-return function(target, options)
-  if type(target) ~= "string" then error("ssh.host: argument 1 'target': string expected, got " .. type(target), 2) end
-  local function run(command, apart)
-    if apart then
-      local both = {}
-      for key, value in pairs(command) do
-        if type(key) ~= "number" then error("options stand beside the words or apart, not both", 2) end
-        both[key] = value
-      end
-      for key, value in pairs(apart) do both[key] = value end
-      command = both
-    end
-    return ssh.run(target, command, options)
-  end
-  return { target = target, run = run, quote = sh.quote, script = sh.script }
-end)");
+        .lua();
 }
 
 } // namespace runbook::bindings

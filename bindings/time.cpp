@@ -56,6 +56,7 @@ void register_time(vm::State& state, vm::Registry& registry) {
                     "its result.")
         .returns("timestamp", "microseconds and the offset 0")
         .reads()
+        .answers_in_tests()
         .example("local t = time.now()\nassert(time.now() >= t)")
         .native([](bind::Call&) -> Value {
             return Timestamp{runbook::time::now_micros(), 0};
@@ -157,6 +158,7 @@ void register_time(vm::State& state, vm::Registry& registry) {
         .returns("number", "seconds from it to now; negative for one to come")
         .raises({"argument"})
         .reads()
+        .answers_in_tests()
         .example("assert(time.since(time.now()) < 60)")
         .native([](bind::Call&, Value value) {
             Timestamp timestamp = expect_timestamp(value, "time.since");

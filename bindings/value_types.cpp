@@ -41,7 +41,8 @@ int set_type(lua_State* L) {
 
 void install_value_type(vm::State& state, const char* name, std::string_view source) {
     lua_State* L = state.L();
-    bool failed = luaL_loadbuffer(L, source.data(), source.size(), name) != 0;
+    const std::string chunk = std::string("=[runbook ") + name + "]";
+    bool failed = luaL_loadbuffer(L, source.data(), source.size(), chunk.c_str()) != 0;
     if (!failed) {
         state.push_sandbox();
         lua_setfenv(L, -2);
@@ -71,21 +72,7 @@ void register_values(vm::State& state, vm::Registry& registry) {
         .raises({"argument"})
         .example("local rows = values.type('shop.rows', { count = function(self) return #self end "
                  "})\nassert(rows { 1, 2 }:count() == 2)")
-        .lua(R"lua(
-local values = ...
-local set = values.set
-values.set = nil
-return function(name, methods)
-  local function wrong(number, what, why)
-    error({ kind = "argument", message = ("values.type: argument %d '%s': %s"):format(number, what, why) }, 0)
-  end
-  if type(name) ~= "string" then wrong(1, "name", "string expected, got " .. (name == nil and "nil" or type(name))) end
-  if not name:find "^[%a_][%w_]*%.[%w_.]+$" then wrong(1, "name", ("'%s': library.name expected"):format(name)) end
-  if type(methods) ~= "table" then wrong(2, "methods", "table expected, got " .. (methods == nil and "nil" or type(methods))) end
-  local meta = set(name, methods)
-  return function(value) return setmetatable(value, meta) end
-end
-)lua");
+        .lua();
 }
 
 } // namespace runbook::bindings

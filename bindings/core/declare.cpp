@@ -4,6 +4,7 @@
 #include "runtime/base/failpoint.h"
 #include "runtime/base/rehearsal.h"
 #include "runtime/base/text.h"
+#include "runtime/vm/embedded.h"
 #include "runtime/vm/error_table.h"
 
 #include <fmt/format.h>
@@ -89,7 +90,8 @@ int Function::run(lua_State* L) {
         bool looks = false; // it would only look, but at something unknown
         try {
             check_effect(L, doc_.effect, allowance_of(L), full_name_);
-            if (rehearsal::active() && doc_.effect != vm::Effect::none && !waits) {
+            if (rehearsal::active() && doc_.effect != vm::Effect::none && !waits &&
+                !doc_.answers_in_tests) {
                 check_files(L, full_name_);
                 throw unfaked(full_name_);
             }
@@ -201,27 +203,6 @@ int no_such_field(lua_State* L, const char* type, std::vector<std::string> names
     return -1;
 }
 
-namespace {
-
-/// The function that a chunk returns, which gets its area's table: upvalues text, its size, area
-/// and the chunk's name.
-int compile_chunk(lua_State* L) {
-    const auto* text = static_cast<const char*>(lua_touserdata(L, lua_upvalueindex(1)));
-    const auto size = static_cast<std::size_t>(lua_tonumber(L, lua_upvalueindex(2)));
-    if (luaL_loadbuffer(L, text, size, lua_tostring(L, lua_upvalueindex(4))) != 0)
-        return lua_error(L);
-    lua_getfield(L, LUA_REGISTRYINDEX, "runbook.sandbox");
-    lua_pushvalue(L, -1);
-    lua_setfenv(L, -3);
-    lua_pushvalue(L, lua_upvalueindex(3));
-    lua_rawget(L, -2);
-    lua_remove(L, -2);
-    lua_call(L, 1, 1);
-    return 1;
-}
-
-} // namespace
-
 Area::Area(vm::State& state, vm::Registry& registry, std::string name, std::string doc)
     : L_(state.L()), registry_(registry), area_(registry.area(name, std::move(doc))) {
     if (name.empty())
@@ -262,29 +243,18 @@ void Declaration::install_top() {
     lua_pop(L_, 2);
 }
 
-void Declaration::lua(std::string_view source) {
-    // Most runs call none of these: a chunk is compiled by the first call.
-    static char maker; // its address: where the registry keeps this one
-    static constexpr std::string_view later =
-        "local compile, check = ... local fn "
-        "return function(...) check(...) if not fn then fn = compile() end return fn(...) end";
-    lua_pushlightuserdata(L_, &maker);
-    lua_rawget(L_, LUA_REGISTRYINDEX);
-    if (lua_isnil(L_, -1)) {
-        lua_pop(L_, 1);
-        if (luaL_loadbuffer(L_, later.data(), later.size(), "=[runbook]") != 0)
-            throw Error("internal", lua_tostring(L_, -1));
-        lua_pushlightuserdata(L_, &maker);
-        lua_pushvalue(L_, -2);
-        lua_rawset(L_, LUA_REGISTRYINDEX);
-    }
-    lua_pushlightuserdata(L_, const_cast<char*>(source.data())); // all are literals
-    lua_pushnumber(L_, static_cast<lua_Number>(source.size()));
-    lua_pushlstring(L_, area_.name.data(), area_.name.size());
-    lua_pushstring(L_, fmt::format("=[runbook {}]", full_name()).c_str());
-    lua_pushcclosure(L_, compile_chunk, 4);
-    check_before();
-    lua_call(L_, 2, 1);
+void Declaration::lua() {
+    if (!load_embedded(L_, "bindings/core/checked.lua"))
+        throw Error("internal", "bindings/core/checked.lua is missing");
+    push_check();
+    if (!load_embedded(L_, fmt::format("bindings/{}_{}.lua", area_.name, doc_.name)))
+        throw Error("internal", full_name() + ": its file is missing");
+    lua_getfield(L_, LUA_REGISTRYINDEX, "runbook.sandbox");
+    lua_getfield(L_, -1, area_.name.c_str());
+    lua_insert(L_, -2);
+    lua_setfenv(L_, -3);
+    if (lua_pcall(L_, 1, 1, 0) != 0 || lua_pcall(L_, 2, 1, 0) != 0)
+        throw Error("internal", fmt::format("{}: {}", full_name(), vm::to_error(L_, -1).message()));
     install_top();
 }
 
@@ -349,7 +319,7 @@ int check_arguments(lua_State* L) {
 } // namespace
 
 /// Pushes what checks the arguments of a function in Lua.
-void Declaration::check_before() {
+void Declaration::push_check() {
     lua_pushlightuserdata(L_, &doc_);
     const std::string name = full_name();
     lua_pushlstring(L_, name.data(), name.size());

@@ -186,6 +186,11 @@ class Declaration {
         doc_.effect = vm::Effect::writes;
         return *this;
     }
+    /// Needs no fake in a test: what it looks at is the test's own there.
+    Declaration& answers_in_tests() {
+        doc_.answers_in_tests = true;
+        return *this;
+    }
     /// Code that tests/lua runs with the lab; one or more lines.
     Declaration& example(std::string code) {
         doc_.example = std::move(code);
@@ -198,10 +203,11 @@ class Declaration {
     void native(Fn fn) {
         install_native(std::function(std::move(fn)));
     }
-    /// Installs a function written in Lua: `source` is a chunk that gets the area's table and
-    /// returns the function. It runs in the playbook's environment, its frames do not count as the
+    /// Installs the function written in Lua in bindings/AREA_NAME.lua: a chunk that gets the area's
+    /// table and returns the function. It runs here, before any playbook: what it takes from the
+    /// table is the host's own. It has the playbook's environment, its frames do not count as the
     /// playbook's, and its arguments are checked against their declared types before.
-    void lua(std::string_view source);
+    void lua();
 
   private:
     template <class R, class... A>
@@ -242,7 +248,7 @@ class Declaration {
         return area_.name.empty() ? doc_.name : area_.name + "." + doc_.name;
     }
     void install(vm::Bound* bound);
-    void check_before();
+    void push_check();
     void install_top();
 
     lua_State* L_;

@@ -102,6 +102,7 @@ int push_functions(lua_State* L) {
                     all.push_back(
                         Map{{"area", area.name},
                             {"name", function.name},
+                            {"answers", function.answers_in_tests},
                             {"effect", function.effect == vm::Effect::none     ? "none"
                                        : function.effect == vm::Effect::writes ? "writes"
                                                                                : "reads"}});

@@ -33,6 +33,7 @@ struct FunctionDoc {
     Effect effect = Effect::none;
     bool waits = false;
     std::string example;
+    bool answers_in_tests = false; ///< the clock: virtual in a rehearsal, and needs no fake there
 };
 
 /// A type of value with fields and methods (connection, cursor…).

@@ -67,6 +67,25 @@ CORRUPTION = {
     "a table as its own metatable": "local t = {} t.__index = t setmetatable(t, t) return pcall(function() return t.x end)",
 }
 
+# A function written in Lua calls what it took from its area when the host started, not what a playbook put there since.
+AREAS = {
+    "a helper that trusts its caller": "pcall(function() values.set() end) return values.set ~= nil",
+    "a transaction that never begins": """
+        local begin, commit, rollback = db.begin, db.commit, db.rollback
+        db.begin, db.commit, db.rollback = function() end, function() end, function() end
+        local c = db.connect("sqlite::memory:", { access = "write" })
+        db.execute(c, "create table t (a int)")
+        pcall(db.transaction, c, function() db.execute(c, "insert into t values (1)") error "undo it" end)
+        db.begin, db.commit, db.rollback = begin, commit, rollback
+        return db.value(c, "select count(*) from t") == 1""",
+    "a connection lent by somebody else": """
+        local pool, lend = db.pool(db.connect "sqlite::memory:"), db.lend
+        db.lend = function() return nil end
+        local got = db.use(pool, function(c) return c == nil end)
+        db.lend = lend
+        return got""",
+}
+
 NEEDS = {
     "a parent folder": 'fs.read "work/../../secret.txt" return true',
     "a symbolic link": 'fs.read "work/link" return true',
@@ -105,7 +124,7 @@ def test_no_name_of_the_machine_is_there(runbook, playbook):
     assert "sh" in names and "pcall" in names
 
 
-@pytest.mark.parametrize("cases", [MACHINE, METATABLES, CORRUPTION], ids=["machine", "metatables", "corruption"])
+@pytest.mark.parametrize("cases", [MACHINE, METATABLES, CORRUPTION, AREAS], ids=["machine", "metatables", "corruption", "areas"])
 def test_every_attempt_is_refused_and_the_program_lives(runbook, playbook, cases):
     # sorted out one by one: a cdata literal in the file itself would be refused while it loads
     assert evaluate(runbook, playbook, attempts(cases)) == "control"

@@ -64,6 +64,20 @@ def test_each_kind_of_effect_is_refused(testing, tmp_path, code, function):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["home", "shop.lua", "shop_test.lua"]
 
 
+def test_functions_of_the_language_that_call_others_need_only_their_fakes(testing):
+    done = testing(
+        'step "ask" { idempotent = true, run = function() return http.wait_until("http://shop.test/", function(r) return r.status == 200 end).status end }\n'
+        'step "write" { undo = keep "it", run = function() return db.transaction(p.shop, function(c) return db.savepoint(c, function() return "written" end) end) end }\n',
+        '''
+test("both", function()
+  local asked = 0
+  fake("http.get", function() asked = asked + 1 return { status = asked < 3 and 500 or 200, url = "http://shop.test/" } end)
+  run { shop = "sqlite:x.db" }:expect { outcome = "succeeded", results = { ask = 200, write = "written" }, called = { ["http.get"] = 3 } }
+end)
+''', header='needs = { http = { "shop.test" } }')
+    assert (done.exit, done.out) == (0, "shop_test.lua\n  ✓ both\n1 test: all passed\n"), done
+
+
 def test_rules_hold_for_fakes_too(testing):
     done = testing('step "a" { run = function() db.execute(p.shop, "delete from t") end }\n'
                    'local rm = { "rm" }\nstep "b" { undo = keep "it", run = function() sh.run { rm[1], "x" } end }\n'

@@ -14,10 +14,9 @@ M.functions = functions
 
 local given = {}
 -- Those of the harness itself: a transaction is what is done in it, a message is kept.
+local function inside(connection, fn) return fn(connection) end
 local own = {
-  ["db.transaction"] = function(connection, fn) return fn(connection) end,
-  ["db.begin"] = function() end, ["db.commit"] = function() end, ["db.rollback"] = function() end,
-  ["db.abandon"] = function() end, ["db.close"] = function() end,
+  ["db.transaction"] = inside, ["db.savepoint"] = inside,
   ["notify.send"] = function(text, options)
     local list = {}
     local to = options and options.to or { "console" }
@@ -28,7 +27,10 @@ local own = {
     return list
   end,
 }
-local unchecked = { ["db.begin"] = true, ["db.commit"] = true, ["db.rollback"] = true, ["db.abandon"] = true, ["db.close"] = true }
+local unchecked = {} -- they would ask a connection that is there
+for _, name in ipairs { "db.begin", "db.commit", "db.rollback", "db.abandon", "db.close" } do
+  own[name], unchecked[name] = function() end, true
+end
 
 -- Whether there is a module of that name that declares its functions (stdlib/declare.lua); they can be faked as a whole then.
 function M.know_library(name)
@@ -98,7 +100,7 @@ local function wrapper(entry, original)
   local composed = is_composed(original)
   return function(...)
     local fake = given[entry.full] or own[entry.full]
-    if not fake and (entry.effect == "none" or composed) then return original(...) end
+    if not fake and (entry.effect == "none" or entry.answers or composed) then return original(...) end
     local unfaked
     if entry.effect ~= "none" and not composed then
       local problem
@@ -116,7 +118,8 @@ local function wrapper(entry, original)
   end
 end
 
--- Composed functions hold the real ones in variables of their own: those are exchanged too.
+-- Composed functions hold the real ones in variables of their own: those are exchanged too. `seen` has the stand-ins from the
+-- start: two functions may share a variable, and what stands in keeps the real one.
 local function rewire(fn, exchanged, seen)
   if seen[fn] then return end
   seen[fn] = true
@@ -129,18 +132,18 @@ local function rewire(fn, exchanged, seen)
 end
 
 function M.wrap(sandbox)
-  local exchanged, composed = {}, {}
+  local exchanged, composed, seen = {}, {}, {}
   for _, entry in pairs(functions) do
     local area = rawget(sandbox, entry.area)
     local original = area and rawget(area, entry.name)
     if type(original) == "function" then
       local stand_in = wrapper(entry, original)
-      exchanged[original] = stand_in
+      exchanged[original], seen[stand_in] = stand_in, true
       area[entry.name] = stand_in
       if is_composed(original) then composed[#composed + 1] = original end
     end
   end
-  for _, fn in ipairs(composed) do rewire(fn, exchanged, {}) end
+  for _, fn in ipairs(composed) do rewire(fn, exchanged, seen) end
 end
 
 -- A module as a run gets it: what the test fakes of it is answered there, after its arguments were checked.
