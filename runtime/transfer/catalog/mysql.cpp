@@ -70,7 +70,23 @@ Type type_of(const std::string& data_type, const std::string& column_type) {
     return Type::other;
 }
 
-/// enum('a','it''s') → a, it's.
+/// What stands behind a backslash in a string that the server prints.
+char unescaped(char c) {
+    switch (c) {
+    case 'n':
+        return '\n';
+    case 'r':
+        return '\r';
+    case '0':
+        return '\0';
+    case 'Z':
+        return '\x1a';
+    default:
+        return c;
+    }
+}
+
+/// enum('a','it''s','b\\c') → a, it's, b\c.
 std::vector<std::string> labels_of(const std::string& column_type) {
     std::vector<std::string> labels;
     std::size_t at = column_type.find('(');
@@ -84,6 +100,9 @@ std::vector<std::string> labels_of(const std::string& column_type) {
                 if (at + 1 >= column_type.size() || column_type[at + 1] != '\'')
                     break;
                 ++at;
+            } else if (column_type[at] == '\\' && at + 1 < column_type.size()) {
+                label.push_back(unescaped(column_type[++at]));
+                continue;
             }
             label.push_back(column_type[at]);
         }

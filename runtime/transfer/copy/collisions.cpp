@@ -99,20 +99,14 @@ class Finder {
     }
 
     void load(const schema::TargetTable& table, const std::vector<TargetColumn>& columns) {
-        std::string defs, list;
-        for (const TargetColumn& column : columns) {
+        std::string defs;
+        for (const TargetColumn& column : columns)
             defs += (defs.empty() ? "" : ", ") + mysql_name(column.name) + " " + column.type;
-            list += (list.empty() ? "" : ", ") + column.select;
-        }
         execute(fmt::format("DROP TEMPORARY TABLE IF EXISTS {}", mysql_name(scratch)));
         execute(fmt::format("CREATE TEMPORARY TABLE {} ({}) ENGINE=InnoDB DEFAULT CHARSET={} "
                             "COLLATE={}",
                             mysql_name(scratch), defs, plan_.charset, plan_.collation));
-        const catalog::Table& from = *table.source;
-        auto rows = source_.keys("SELECT " + list + " FROM " +
-                                 (from.kind == catalog::TableKind::partitioned ? "" : "ONLY ") +
-                                 schema::standard_name(from.schema) + "." +
-                                 schema::standard_name(from.name));
+        auto rows = source_.keys(table, columns);
         Shared shared(nullptr, cancel_, 0, 0, 0);
         Part part;
         part.table = &table;

@@ -13,6 +13,9 @@
 
 namespace runbook::copy {
 
+/// The select list of these columns.
+std::string select_list(const std::vector<schema::TargetColumn>& columns);
+
 class SourceSession {
   public:
     virtual ~SourceSession() = default;
@@ -30,8 +33,9 @@ class Source {
     virtual const std::string& snapshot() const = 0;
     /// The session that holds the snapshot: for preflight.
     virtual db::Connection& holder() = 0;
-    /// Rows of a query over the holder's session, as COPY text.
-    virtual std::unique_ptr<RowSource> keys(const std::string& select) = 0;
+    /// Some columns of all rows, over the holder's session, as COPY text.
+    virtual std::unique_ptr<RowSource> keys(const schema::TargetTable& table,
+                                            const std::vector<schema::TargetColumn>& columns) = 0;
     /// Server and database, the same ones for the same source at any time.
     virtual std::string identity() const = 0;
     virtual std::vector<Part> parts(const schema::TargetTable& table, int streams) const = 0;
@@ -43,6 +47,7 @@ class Source {
 struct SourceOptions {
     catalog::Filter filter;
     db::Flavour target = db::Flavour::mysql;
+    int streams = 1; ///< sessions to open at once, where each needs the snapshot from the start
 };
 std::unique_ptr<Source> open_source(const db::Url& url, const SourceOptions& options,
                                     Cancel& cancel);

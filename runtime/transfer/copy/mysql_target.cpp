@@ -5,12 +5,12 @@
 #include "runtime/base/error.h"
 #include "runtime/base/text.h"
 #include "runtime/transfer/copy/ledger.h"
+#include "runtime/transfer/copy/mysql_killer.h"
 #include "runtime/transfer/copy/mysql_load.h"
 #include "runtime/transfer/copy/not_empty.h"
 #include "runtime/transfer/schema/text.h"
 
 #include <fmt/format.h>
-#include <mysql.h>
 
 #include <algorithm>
 
@@ -37,28 +37,6 @@ std::unique_ptr<db::Connection> open_session(const db::Url& url, Cancel& cancel)
     connection->script(settings, cancel);
     return connection;
 }
-
-/// KILL QUERY for one session, over a connection of its own.
-class Killer {
-  public:
-    Killer(const db::Url& url, db::Connection& connection)
-        : url_(url), id_(mysql_thread_id(static_cast<MYSQL*>(connection.native()))) {}
-    void kill() const noexcept {
-        try {
-            Cancel unstoppable;
-            db::ConnectOptions options;
-            options.access = db::Access::write;
-            db::connect(url_, options, unstoppable)
-                ->script(fmt::format("KILL QUERY {}", id_), unstoppable);
-        } catch (const std::exception&) {
-            // The session may be gone already; its thread finds out by itself.
-        }
-    }
-
-  private:
-    db::Url url_;
-    unsigned long id_;
-};
 
 class MysqlSession final : public TargetSession {
   public:
@@ -93,7 +71,7 @@ class MysqlSession final : public TargetSession {
     }
 
     std::unique_ptr<db::Connection> connection_;
-    Killer killer_;
+    MysqlKiller killer_;
     std::string run_;
 };
 

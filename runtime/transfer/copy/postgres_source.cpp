@@ -140,10 +140,7 @@ class PostgresSession final : public SourceSession {
 
     std::unique_ptr<RowSource> open(const Part& part, Cancel& cancel) override {
         cancel.check("the copy");
-        std::string list;
-        for (const schema::TargetColumn& column : part.table->columns)
-            list += (list.empty() ? "" : ", ") + column.select;
-        std::string sql = "SELECT " + list + " FROM " + part.from;
+        std::string sql = "SELECT " + select_list(part.table->columns) + " FROM " + part.from;
         if (!part.where.empty())
             sql += " WHERE " + part.where;
         return std::make_unique<CopyOut>(*connection_, sql);
@@ -187,8 +184,14 @@ class PostgresSource final : public Source {
     const catalog::Database& database() const override { return database_; }
     const std::string& snapshot() const override { return snapshot_; }
     db::Connection& holder() override { return *connection_; }
-    std::unique_ptr<RowSource> keys(const std::string& select) override {
-        return std::make_unique<CopyOut>(*connection_, select);
+    std::unique_ptr<RowSource> keys(const schema::TargetTable& table,
+                                    const std::vector<schema::TargetColumn>& columns) override {
+        const catalog::Table& from = *table.source;
+        const bool all = from.kind == catalog::TableKind::partitioned;
+        return std::make_unique<CopyOut>(*connection_,
+                                         fmt::format("SELECT {} FROM {}{}", select_list(columns),
+                                                     all ? "" : "ONLY ",
+                                                     qualified(from.schema, from.name)));
     }
     std::string identity() const override {
         return connection_->server().identity + "/" + database_.name;

@@ -4,6 +4,7 @@
 #include "runtime/base/error.h"
 #include "runtime/base/time.h"
 #include "runtime/transfer/copy/ledger.h"
+#include "runtime/transfer/copy/mysql_source.h"
 #include "runtime/transfer/copy/mysql_target.h"
 #include "runtime/transfer/copy/postgres_source.h"
 #include "runtime/transfer/copy/postgres_target.h"
@@ -42,13 +43,20 @@ void need_tables(const db::Url& url, const catalog::Database& database, const Op
 
 } // namespace
 
+std::string select_list(const std::vector<schema::TargetColumn>& columns) {
+    std::string list;
+    for (const schema::TargetColumn& column : columns)
+        list += (list.empty() ? "" : ", ") + column.select;
+    return list;
+}
+
 std::unique_ptr<Source> open_source(const db::Url& url, const SourceOptions& options,
                                     Cancel& cancel) {
     if (url.engine == db::Engine::postgresql)
         return open_postgres_source(url, options, cancel);
     if (url.engine == db::Engine::sqlite)
         return open_sqlite_source(url, options, cancel);
-    throw Error("db.unsupported", url.masked() + ": copying from this engine is not built in yet");
+    return open_mysql_source(url, options, cancel);
 }
 
 std::unique_ptr<Target> open_target(const db::Url& url, const Options& options, Cancel& cancel) {
@@ -73,16 +81,19 @@ Prepared prepare(const db::Url& source, const db::Url& target, const Options& op
     source_options.filter.exclude.emplace_back(ledger_table);
     schema::Target description = out.target->description();
     source_options.target = description.server.flavour;
+    source_options.streams = dry ? 1 : options.streams;
     out.source = open_source(source, source_options, cancel);
     need_tables(source, out.source->database(), options);
     out.restarts = out.target->make_ready(out.source->identity(), dry, cancel);
-    bool from_sqlite = out.source->database().server.flavour == db::Flavour::sqlite;
-    bool to_sqlite = description.server.flavour == db::Flavour::sqlite;
-    if (!from_sqlite && target.engine != db::Engine::mysql)
+    const bool to_sqlite = target.engine == db::Engine::sqlite;
+    if (source.engine != db::Engine::sqlite &&
+        (to_sqlite || (source.engine == target.engine)))
         throw Error("db.unsupported", "copying " + source.masked() + " into " + target.masked() +
                                           " is not built in yet: only SQLite is copied there");
-    out.scan = from_sqlite ? scan_sqlite(*out.source, description, options, progress, cancel)
-                           : scan_postgresql(*out.source, description, options, progress, cancel);
+    const auto scan = source.engine == db::Engine::sqlite  ? scan_sqlite
+                      : source.engine == db::Engine::mysql ? scan_mysql
+                                                           : scan_postgresql;
+    out.scan = scan(*out.source, description, options, progress, cancel);
     schema::Options schema_options{options.charset, options.collation, options.schema};
     out.plan = to_sqlite ? plan_sqlite_to_sqlite(*out.source, cancel)
                          : schema::make_plan(out.source->database(), out.scan.profile,

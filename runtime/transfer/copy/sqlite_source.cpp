@@ -124,21 +124,25 @@ class SqliteRows final : public RowSource {
     std::string row_;
 };
 
+std::vector<catalog::Type> types_of(const catalog::Table& table,
+                                    const std::vector<schema::TargetColumn>& columns) {
+    std::vector<catalog::Type> types;
+    for (const schema::TargetColumn& column : columns) {
+        const catalog::Column* source = table.column(column.source);
+        types.push_back(source ? source->type : catalog::Type::other);
+    }
+    return types;
+}
+
 class SqliteSession final : public SourceSession {
   public:
     SqliteSession(db::Connection& connection, bool cells)
         : connection_(connection), cells_(cells) {}
     std::unique_ptr<RowSource> open(const Part& part, Cancel& cancel) override {
         cancel.check("the copy");
-        std::string list;
-        std::vector<catalog::Type> types;
-        for (const schema::TargetColumn& column : part.table->columns) {
-            list += (list.empty() ? "" : ", ") + column.select;
-            const catalog::Column* source = part.table->source->column(column.source);
-            types.push_back(source ? source->type : catalog::Type::other);
-        }
-        return std::make_unique<SqliteRows>(connection_, "SELECT " + list + " FROM " + part.from,
-                                            std::move(types), cells_);
+        return std::make_unique<SqliteRows>(
+            connection_, "SELECT " + select_list(part.table->columns) + " FROM " + part.from,
+            types_of(*part.table->source, part.table->columns), cells_);
     }
     void interrupt() noexcept override {
         sqlite3_interrupt(static_cast<sqlite3*>(connection_.native()));
@@ -172,9 +176,12 @@ class SqliteSource final : public Source {
     const catalog::Database& database() const override { return database_; }
     const std::string& snapshot() const override { return snapshot_; }
     db::Connection& holder() override { return *connection_; }
-    std::unique_ptr<RowSource> keys(const std::string& select) override {
+    std::unique_ptr<RowSource> keys(const schema::TargetTable& table,
+                                    const std::vector<schema::TargetColumn>& columns) override {
         return std::make_unique<SqliteRows>(
-            *connection_, select, std::vector<catalog::Type>(64, catalog::Type::text), false);
+            *connection_,
+            "SELECT " + select_list(columns) + " FROM " + standard_name(table.source->name),
+            types_of(*table.source, columns), false);
     }
     std::string identity() const override { return connection_->server().identity; }
     std::vector<Part> parts(const schema::TargetTable& table, int) const override {

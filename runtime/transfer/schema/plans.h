@@ -7,6 +7,11 @@ namespace runbook::schema {
 
 Plan plan_mysql(const catalog::Database& source, const Profile& profile, const Options& options,
                 const Target& target);
-Plan plan_postgresql(const catalog::Database& source);
+Plan plan_postgresql(const catalog::Database& source, const Profile& profile);
+
+/// True where BIGINT UNSIGNED becomes a bigint and not a numeric(20): it counts, or is one end of a
+/// foreign key.
+bool wants_bigint(const catalog::Database& source, const catalog::Table& table,
+                  const catalog::Column& column);
 
 } // namespace runbook::schema

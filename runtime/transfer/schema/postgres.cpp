@@ -1,243 +1,274 @@
-// The plan for a PostgreSQL target; sources with simple types (SQLite) only so far (see schema.h).
-// Pure functions.
+// The plan for a PostgreSQL target from another engine (see schema.h). Pure functions.
+#include "runtime/transfer/schema/postgres.h"
 #include "runtime/transfer/schema/plans.h"
 #include "runtime/transfer/schema/text.h"
 
 #include "runtime/base/text.h"
-#include "runtime/base/time.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <set>
 
 namespace runbook::schema {
-namespace {
+namespace postgresql {
 
 using catalog::Column;
 using catalog::Index;
 using catalog::Table;
 using catalog::Type;
 
-std::string type_of(const Column& column) {
-    switch (column.type) {
-    case Type::boolean:
-        return "boolean";
-    case Type::int64:
-        return "bigint";
-    case Type::numeric:
-        return column.precision && *column.precision > 0
-                   ? fmt::format("numeric({},{})", *column.precision, column.scale.value_or(0))
-                   : "numeric";
-    case Type::float64:
-        return "double precision";
-    case Type::varchar:
-        return column.length ? fmt::format("varchar({})", *column.length) : "text";
-    case Type::text:
-        return "text";
-    case Type::bytes:
-        return "bytea";
-    case Type::date:
-        return "date";
-    case Type::time:
-        return "time";
-    case Type::timestamp:
-        return "timestamp";
-    case Type::json:
-        return "json";
-    case Type::uuid:
-        return "uuid";
-    default:
-        return {};
-    }
+void Context::report(const Table& table, const std::string& what, const std::string& kind,
+                     const std::string& outcome, const std::string& reason) const {
+    plan.report.push_back(
+        {what.empty() ? table.name : table.name + "." + what, kind, outcome, reason});
 }
+
+std::string Context::quoted(const std::string& name) const {
+    return from_mysql ? mysql_name(name) : standard_name(name);
+}
+
+namespace {
 
 class Builder {
   public:
-    Builder(const catalog::Database& source, Plan& plan, std::set<std::string>& names)
-        : source_(source), plan_(plan), names_(names) {}
+    Builder(Context& context, const Table& source) : context_(context), source_(source) {}
 
-    TargetTable build(const Table& source) {
-        TargetTable table;
-        table.source = &source;
-        table.name = source.name;
-        std::string parts;
-        for (const Column& column : source.columns)
-            add_column(table, source, column, parts);
-        if (source.primary_key)
-            parts += ",\n  PRIMARY KEY (" + names_of(*source.primary_key) + ")";
-        table.create = fmt::format("CREATE TABLE {} (\n  {}\n)", standard_name(table.name), parts);
-        report(source, "", "table", "converted", "");
-        for (const Index& index : source.indexes)
-            add_index(table, source, index);
-        for (const catalog::Check& check : source.checks)
-            report(source, check.name, "check", "omitted", check.expression + " is not translated");
-        for (const catalog::ForeignKey& key : source.foreign_keys)
-            add_foreign_key(table, source, key);
-        return table;
+    TargetTable build() {
+        table_.source = &source_;
+        table_.name = postgresql_name(source_.name);
+        report("", "table", table_.name == source_.name ? "converted" : "changed",
+               table_.name == source_.name ? "" : "named " + table_.name + " there");
+        if (!source_.partitions.empty())
+            report("", "table", "changed",
+                   fmt::format("{} partitions become one table", source_.partitions.size()));
+        for (const Column& column : source_.columns)
+            add_column(column);
+        for (const Index& index : source_.indexes)
+            add_index(index);
+        for (const catalog::Check& check : source_.checks)
+            add_check(check);
+        if (source_.primary_key)
+            add_primary_key(*source_.primary_key);
+        table_.create = fmt::format("CREATE TABLE {} (\n  {}\n)", standard_name(table_.name),
+                                    text::join(parts_, ",\n  "));
+        for (const catalog::ForeignKey& key : source_.foreign_keys)
+            add_foreign_key(key);
+        if (!source_.comment.empty())
+            table_.after.push_back(fmt::format("COMMENT ON TABLE {} IS {}",
+                                               standard_name(table_.name),
+                                               standard_string(source_.comment)));
+        return std::move(table_);
     }
 
   private:
-    void report(const Table& table, const std::string& what, const std::string& kind,
-                const std::string& outcome, const std::string& reason) {
-        plan_.report.push_back(
-            {what.empty() ? table.name : table.name + "." + what, kind, outcome, reason});
+    void report(const std::string& what, const std::string& kind, const std::string& outcome,
+                const std::string& reason) {
+        context_.report(source_, what, kind, outcome, reason);
     }
 
-    void add_column(TargetTable& table, const Table& source, const Column& column,
-                    std::string& parts) {
+    void add_column(const Column& column) {
         TargetColumn out;
-        out.source = out.name = column.name;
-        out.select = standard_name(column.name);
-        out.type = type_of(column);
-        if (out.type.empty()) {
-            plan_.refusals.push_back(
-                {source.name, column.name,
-                 column.engine_type.empty()
-                     ? "it has no declared type"
-                     : "the type " + column.engine_type + " cannot be carried"});
+        if (!map_column(context_, source_, column, out))
             return;
-        }
-        out.nullable = column.nullable;
-        std::string sql = standard_name(column.name) + " " + out.type;
+        std::string sql = standard_name(out.name) + " " + out.type;
         if (column.identity) {
             sql += " GENERATED BY DEFAULT AS IDENTITY";
             std::int64_t last = column.identity->last_value.value_or(0);
-            table.after.push_back(fmt::format(
+            table_.after.push_back(fmt::format(
                 "SELECT pg_catalog.setval(pg_catalog.pg_get_serial_sequence({0}, {1}), "
                 "greatest(1, {2}, coalesce(max({3}), 1)), greatest({2}, max({3})) >= 1) FROM {4}",
-                standard_string(standard_name(source.name)), standard_string(column.name), last,
-                standard_name(column.name), standard_name(source.name)));
-            report(source, column.name, "sequence", "converted", "identity");
+                standard_string(standard_name(table_.name)), standard_string(out.name), last,
+                standard_name(out.name), standard_name(table_.name)));
+            report(column.name, "sequence", "converted", "identity");
         }
         if (!out.nullable)
             sql += " NOT NULL";
-        add_default(source, column, sql);
+        add_default(column, out, sql);
+        if (!out.check.empty())
+            sql += " CHECK (" + out.check + ")";
         if (column.generated)
-            report(source, column.name, "column", "changed",
+            report(column.name, "column", "changed",
                    "generated as " + column.generation_expression +
                        " here; its values are copied, a new row gets none there");
-        parts += (parts.empty() ? "" : ",\n  ") + sql;
-        table.columns.push_back(std::move(out));
+        if (column.on_update_now)
+            report(column.name, "default", "omitted",
+                   "ON UPDATE CURRENT_TIMESTAMP needs a trigger there");
+        if (!out.comment.empty())
+            table_.after.push_back(fmt::format("COMMENT ON COLUMN {}.{} IS {}",
+                                               standard_name(table_.name), standard_name(out.name),
+                                               standard_string(out.comment)));
+        parts_.push_back(std::move(sql));
+        table_.columns.push_back(std::move(out));
     }
 
-    void add_default(const Table& source, const Column& column, std::string& sql) {
-        if (!column.default_expression || column.identity)
+    void add_default(const Column& column, const TargetColumn& out, std::string& sql) {
+        if (!column.default_expression || column.identity || column.generated)
             return;
-        std::string value = default_of(column);
-        if (value.empty())
-            report(source, column.name, "default", "omitted",
+        const auto value = map_default(context_, column, out);
+        if (!value)
+            report(column.name, "default", "omitted",
                    *column.default_expression + " has no counterpart that surely means the same");
-        else if (value != "NULL")
-            sql += " DEFAULT " + value;
+        else if (!value->empty())
+            sql += " DEFAULT " + *value;
     }
 
-    static std::string default_of(const Column& column) {
-        std::string word = text::lower(*column.default_expression);
-        if (word == "current_timestamp" || word == "datetime('now')")
-            return column.type == Type::timestamp ? "timezone('UTC', now())" : "";
-        if (word == "current_date")
-            return column.type == Type::date ? "CURRENT_DATE" : "";
-        auto literal = postgresql_literal(*column.default_expression);
-        if (!literal)
-            return {};
-        if (literal->is_null)
-            return "NULL";
-        switch (column.type) {
-        case Type::boolean:
-            return literal->text == "1" || literal->text == "true"    ? "true"
-                   : literal->text == "0" || literal->text == "false" ? "false"
-                                                                      : "";
-        case Type::int64:
-        case Type::numeric:
-        case Type::float64:
-            return literal->is_string ? "" : literal->text;
-        case Type::varchar:
-        case Type::text:
-            return standard_string(literal->text);
-        default:
-            return {};
-        }
+    const TargetColumn* find(const std::string& source) const {
+        for (const TargetColumn& column : table_.columns)
+            if (column.source == source)
+                return &column;
+        return nullptr;
     }
 
-    static std::string names_of(const Index& index) {
+    /// "a", left("b", 10), "c" DESC; empty where one of them is not carried.
+    std::string parts_of(const Index& index, std::string& reason) const {
         std::string list;
-        for (const catalog::IndexPart& part : index.parts)
-            list += (list.empty() ? "" : ", ") + standard_name(part.column) +
-                    (part.descending ? " DESC" : "");
+        for (const catalog::IndexPart& part : index.parts) {
+            const TargetColumn* column = find(part.column);
+            if (!column) {
+                reason = part.column.empty() ? "it is over an expression"
+                                             : "column " + part.column + " is not carried";
+                return {};
+            }
+            std::string sql = standard_name(column->name);
+            if (part.prefix) {
+                sql = column->is_text
+                          ? fmt::format("left({}, {})", sql, *part.prefix)
+                          : fmt::format("(substring({} FROM 1 FOR {}))", sql, *part.prefix);
+                reason = fmt::format("over the first {} of {}", *part.prefix, part.column);
+            }
+            list += (list.empty() ? "" : ", ") + sql + (part.descending ? " DESC" : "");
+        }
         return list;
     }
 
-    void add_index(TargetTable& table, const Table& source, const Index& index) {
-        std::string kind = index.unique ? "unique index" : "index";
-        bool expression =
-            std::any_of(index.parts.begin(), index.parts.end(),
-                        [](const catalog::IndexPart& part) { return part.column.empty(); });
-        if (expression || !index.predicate.empty()) {
-            report(source, index.name, kind, "omitted",
-                   expression ? "it is over an expression" : "it is partial: " + index.predicate);
+    void add_primary_key(const Index& key) {
+        std::string reason;
+        const bool prefix =
+            std::any_of(key.parts.begin(), key.parts.end(),
+                        [](const catalog::IndexPart& part) { return part.prefix.has_value(); });
+        if (!prefix) {
+            std::string list;
+            for (const catalog::IndexPart& part : key.parts)
+                if (const TargetColumn* column = find(part.column))
+                    list += (list.empty() ? "" : ", ") + standard_name(column->name);
+            parts_.push_back("PRIMARY KEY (" + list + ")");
             return;
         }
-        std::string wanted = index.name;
-        if (wanted.starts_with("sqlite_autoindex")) {
-            wanted = source.name;
-            for (const catalog::IndexPart& part : index.parts)
-                wanted += "_" + part.column;
-            wanted += "_key";
-        }
-        std::string name = short_name(wanted, 60);
-        for (int n = 2; !names_.insert(name).second; ++n)
-            name = fmt::format("{}_{}", short_name(wanted, 57), n);
-        bool folds =
-            std::any_of(index.parts.begin(), index.parts.end(),
-                        [](const catalog::IndexPart& part) { return !part.collation.empty(); });
-        table.indexes.push_back(fmt::format("CREATE {}INDEX {} ON {} ({})",
-                                            index.unique ? "UNIQUE " : "", standard_name(name),
-                                            standard_name(source.name), names_of(index)));
-        report(source, index.name, kind, folds || name != index.name ? "changed" : "converted",
-               folds                ? "it compares by a collation of its own here, by bytes there"
-               : name != index.name ? "named " + name + " there"
-                                    : "");
+        Index unique = key;
+        unique.name = source_.name + "_pkey";
+        unique.unique = true;
+        add_index(unique);
+        report("PRIMARY", "primary key", "changed",
+               "over the first characters of a column: a unique index there");
     }
 
-    void add_foreign_key(TargetTable& table, const Table& source, const catalog::ForeignKey& key) {
-        const Table* other = source_.table(key.to_schema, key.to_table);
-        std::string problem = why_not(source, other, key);
+    std::string index_name(const Index& index) {
+        std::string wanted = index.name;
+        const bool automatic = wanted.starts_with("sqlite_autoindex");
+        if (automatic || (context_.from_mysql &&
+                          context_.names.contains(postgresql_name(wanted)))) {
+            wanted = source_.name;
+            for (const catalog::IndexPart& part : index.parts)
+                wanted += "_" + (part.column.empty() ? "expression" : part.column);
+            wanted += automatic || index.unique ? "_key" : "_idx";
+        }
+        std::string name = postgresql_name(wanted);
+        for (int n = 2; !context_.names.insert(name).second; ++n)
+            name = postgresql_name(fmt::format("{}_{}", wanted, n));
+        return name;
+    }
+
+    void add_index(const Index& index) {
+        const std::string kind = index.unique ? "unique index" : "index";
+        std::string reason;
+        const std::string list = parts_of(index, reason);
+        if (!index.predicate.empty())
+            reason = "it is partial: " + index.predicate;
+        const bool searches = index.method == "fulltext" || index.method == "spatial";
+        if (searches)
+            reason = index.method + " has no counterpart that is made by itself";
+        if (list.empty() || !index.predicate.empty() || searches) {
+            report(index.name, kind, "omitted", reason);
+            return;
+        }
+        const std::string name = index_name(index);
+        if (std::any_of(index.parts.begin(), index.parts.end(),
+                        [](const catalog::IndexPart& part) { return !part.collation.empty(); }))
+            reason = "it compares by a collation of its own here, by bytes there";
+        else if (index.unique && folds(index))
+            reason = "texts that are equal under " + collation_of(index) + " differ there";
+        if (name != index.name)
+            reason += (reason.empty() ? "" : "; ") + ("named " + name + " there");
+        table_.indexes.push_back(fmt::format("CREATE {}INDEX {} ON {} ({})",
+                                             index.unique ? "UNIQUE " : "", standard_name(name),
+                                             standard_name(table_.name), list));
+        report(index.name, kind, reason.empty() ? "converted" : "changed", reason);
+    }
+
+    std::string collation_of(const Index& index) const {
+        for (const catalog::IndexPart& part : index.parts) {
+            const Column* column = source_.column(part.column);
+            if (column && !column->collation.empty() && !column->collation.ends_with("_bin"))
+                return column->collation;
+        }
+        return {};
+    }
+    bool folds(const Index& index) const {
+        return context_.from_mysql && !collation_of(index).empty();
+    }
+
+    void add_check(const catalog::Check& check) {
+        const auto sql = context_.from_mysql
+                             ? translate_mysql_check(source_, table_, check.expression)
+                             : std::nullopt;
+        if (!sql || !check.validated) {
+            report(check.name, "check", "omitted",
+                   check.expression + (check.validated ? " is not translated" : " is not enforced"));
+            return;
+        }
+        parts_.push_back(fmt::format("CONSTRAINT {} CHECK ({})",
+                                     standard_name(postgresql_name(check.name)), *sql));
+        report(check.name, "check", "converted", "");
+    }
+
+    void add_foreign_key(const catalog::ForeignKey& key) {
+        const Table* other = context_.source.table(key.to_schema, key.to_table);
+        const std::string problem = why_not(other, key);
         if (!problem.empty()) {
-            report(source, key.name, "foreign key", "omitted", problem);
+            report(key.name, "foreign key", "omitted", problem);
             return;
         }
         auto list = [](const std::vector<std::string>& columns) {
             std::string out;
             for (const std::string& column : columns)
-                out += (out.empty() ? "" : ", ") + standard_name(column);
+                out += (out.empty() ? "" : ", ") + standard_name(postgresql_name(column));
             return out;
         };
-        table.foreign_keys.push_back(fmt::format(
+        table_.foreign_keys.push_back(fmt::format(
             "ALTER TABLE {} ADD CONSTRAINT {} FOREIGN KEY ({}) REFERENCES {} ({}) ON DELETE {} ON "
             "UPDATE {}",
-            standard_name(source.name), standard_name(short_name(key.name, 60)), list(key.columns),
-            standard_name(other->name), list(key.to_columns), key.on_delete, key.on_update));
-        report(source, key.name, "foreign key", "converted", "");
+            standard_name(table_.name), standard_name(postgresql_name(key.name)),
+            list(key.columns), standard_name(postgresql_name(other->name)), list(key.to_columns),
+            key.on_delete, key.on_update));
+        report(key.name, "foreign key", "converted", "");
     }
 
-    static std::string why_not(const Table& source, const Table* other,
-                               const catalog::ForeignKey& key) {
+    std::string why_not(const Table* other, const catalog::ForeignKey& key) const {
         if (!other)
             return "table " + key.to_table + " is not copied";
         auto same = [&](const Index& index) {
-            return index.unique && index.predicate.empty() &&
+            return (index.unique || index.primary) && index.predicate.empty() &&
                    std::equal(index.parts.begin(), index.parts.end(), key.to_columns.begin(),
                               key.to_columns.end(),
                               [](const catalog::IndexPart& part, const std::string& column) {
-                                  return part.column == column;
+                                  return part.column == column && !part.prefix;
                               });
         };
         if (!(other->primary_key && same(*other->primary_key)) &&
             std::none_of(other->indexes.begin(), other->indexes.end(), same))
             return "the columns it points to have no key of their own";
         for (std::size_t i = 0; i < key.columns.size(); ++i) {
-            const Column* from = source.column(key.columns[i]);
+            const Column* from = source_.column(key.columns[i]);
             const Column* to = other->column(key.to_columns[i]);
             if (!from || !to || from->type != to->type)
                 return "its columns have other types than those they point to";
@@ -245,22 +276,28 @@ class Builder {
         return {};
     }
 
-    const catalog::Database& source_;
-    Plan& plan_;
-    std::set<std::string>& names_;
+    Context& context_;
+    const Table& source_;
+    TargetTable table_;
+    std::vector<std::string> parts_;
 };
 
 } // namespace
+} // namespace postgresql
 
-Plan plan_postgresql(const catalog::Database& source) {
+Plan plan_postgresql(const catalog::Database& source, const Profile& profile) {
     Plan plan;
-    std::set<std::string> names;
+    const bool mysql = source.server.flavour == db::Flavour::mysql ||
+                       source.server.flavour == db::Flavour::mariadb;
+    postgresql::Context context{source, profile, plan, mysql};
     for (const catalog::Schema& schema : source.schemas)
-        for (const Table& table : schema.tables)
-            names.insert(table.name);
+        for (const catalog::Table& table : schema.tables) {
+            context.names.insert(postgresql_name(table.name));
+            context.names.insert(postgresql_name(table.name + "_pkey"));
+        }
     for (const catalog::Schema& schema : source.schemas)
-        for (const Table& table : schema.tables)
-            plan.tables.push_back(Builder(source, plan, names).build(table));
+        for (const catalog::Table& table : schema.tables)
+            plan.tables.push_back(postgresql::Builder(context, table).build());
     return plan;
 }
 

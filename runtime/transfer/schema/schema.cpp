@@ -78,9 +78,8 @@ bool wants_digits(const catalog::Column& column, db::Flavour target) {
 
 Plan make_plan(const catalog::Database& source, const Profile& profile, const Options& options,
                const Target& target) {
-    if (target.server.flavour == db::Flavour::postgresql &&
-        source.server.flavour == db::Flavour::sqlite) {
-        Plan plan = plan_postgresql(source);
+    if (target.server.flavour == db::Flavour::postgresql) {
+        Plan plan = plan_postgresql(source, profile);
         report_others(source, plan);
         return plan;
     }

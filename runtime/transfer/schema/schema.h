@@ -32,6 +32,7 @@ struct ColumnProfile {
     std::int64_t characters = 0; ///< longest text
     int integer_digits = 0;      ///< longest part before the decimal point
     int fraction_digits = 0;     ///< longest part after it
+    std::int64_t outside = 0;    ///< values of a TINYINT(1) that are no boolean
 };
 /// By table, then column.
 using Profile = std::map<std::string, std::map<std::string, ColumnProfile>>;

@@ -107,6 +107,15 @@ std::string short_name(const std::string& name, std::size_t limit) {
     return name.substr(0, at) + '_' + digest::sha256_hex(name).substr(0, 8);
 }
 
+std::string postgresql_name(const std::string& name) {
+    if (name.size() <= 63)
+        return name;
+    std::size_t at = 63 - 9;
+    while (at > 0 && is_continuation(name[at]))
+        --at;
+    return name.substr(0, at) + '_' + digest::sha256_hex(name).substr(0, 8);
+}
+
 std::optional<Literal> postgresql_literal(std::string_view expression) {
     std::string held = text::trim(expression);
     std::string_view text = held;

@@ -19,6 +19,9 @@ std::string standard_string(std::string_view text);
 /// hash, the same ones on every run.
 std::string short_name(const std::string& name, std::size_t limit = 64);
 
+/// At most 63 octets, PostgreSQL's limit, cut in the same way.
+std::string postgresql_name(const std::string& name);
+
 /// The value of a PostgreSQL default that is a literal with or without casts: 'x'::text, (1),
 /// '-1'::integer, NULL::text, true. Nothing for an expression.
 struct Literal {
