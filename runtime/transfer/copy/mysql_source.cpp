@@ -9,6 +9,7 @@
 #include "runtime/base/time.h"
 #include "runtime/transfer/copy/mysql_killer.h"
 #include "runtime/transfer/copy/mysql_rows.h"
+#include "runtime/transfer/schema/plans.h"
 #include "runtime/transfer/schema/text.h"
 
 #include <fmt/format.h>
@@ -33,11 +34,11 @@ std::unique_ptr<db::Connection> open_session(const db::Url& url, Cancel& cancel)
     auto connection = db::connect(url, options, cancel);
     const bool mariadb = connection->server().flavour == db::Flavour::mariadb;
     connection->script("SET NAMES utf8mb4", cancel);
-    connection->script(
-        fmt::format("SET SESSION time_zone = '+00:00', sql_mode = '', net_write_timeout = 3600, "
-                    "net_read_timeout = 3600, wait_timeout = 86400, {} = 0",
-                    mariadb ? "max_statement_time" : "max_execution_time"),
-        cancel);
+    connection->script(fmt::format("SET SESSION time_zone = '+00:00', sql_mode = '', "
+                                   "sql_quote_show_create = 1, net_write_timeout = 3600, "
+                                   "net_read_timeout = 3600, wait_timeout = 86400, {} = 0",
+                                   mariadb ? "max_statement_time" : "max_execution_time"),
+                       cancel);
     connection->script("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ", cancel);
     return connection;
 }
@@ -229,10 +230,10 @@ class MysqlSource final : public Source {
                     (column->type != catalog::Type::int32 && column->type != catalog::Type::int64))
                     continue;
                 const std::string name = mysql_name(column->name);
-                auto rows = db::fetch_all(
-                    *connection_, fmt::format("SELECT CAST(MIN({0}) AS CHAR) AS low, "
-                                              "CAST(MAX({0}) AS CHAR) AS high FROM {1}",
-                                              name, mysql_name(table.name)));
+                auto rows = db::fetch_all(*connection_,
+                                          fmt::format("SELECT CAST(MIN({0}) AS CHAR) AS low, "
+                                                      "CAST(MAX({0}) AS CHAR) AS high FROM {1}",
+                                                      name, mysql_name(table.name)));
                 const Value* low = rows.empty() ? nullptr : rows[0].find("low");
                 if (!low || low->is_null())
                     continue;
@@ -254,6 +255,17 @@ class MysqlSource final : public Source {
 };
 
 } // namespace
+
+schema::Plan plan_mysql_to_mysql(Source& source, const schema::Target& target) {
+    std::map<std::string, std::string> definitions;
+    for (const catalog::Schema& schema : source.database().schemas)
+        for (const catalog::Table& table : schema.tables) {
+            const auto rows =
+                db::fetch_all(source.holder(), "SHOW CREATE TABLE " + mysql_name(table.name));
+            definitions[table.name] = rows.empty() ? "" : rows[0].text("Create Table");
+        }
+    return schema::plan_mysql_to_mysql(source.database(), definitions, target);
+}
 
 std::unique_ptr<Source> open_mysql_source(const db::Url& url, const SourceOptions& options,
                                           Cancel& cancel) {

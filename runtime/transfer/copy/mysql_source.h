@@ -12,4 +12,7 @@ std::unique_ptr<Source> open_mysql_source(const db::Url& url, const SourceOption
 Scan scan_mysql(Source& source, const schema::Target& target, const Options& options,
                 const ProgressPtr& progress, Cancel& cancel);
 
+/// The plan between MySQL and MariaDB, either way: the source's own statements.
+schema::Plan plan_mysql_to_mysql(Source& source, const schema::Target& target);
+
 } // namespace runbook::copy

@@ -24,25 +24,30 @@ using schema::mysql_string;
 // whole loads.
 constexpr const char* settings =
     "SET SESSION sql_mode = 'STRICT_ALL_TABLES,STRICT_TRANS_TABLES,NO_AUTO_VALUE_ON_ZERO,"
-    "NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION', "
-    "time_zone = '+00:00', unique_checks = 1, foreign_key_checks = 1, net_read_timeout = 600, "
+    "ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION,{}', time_zone = '+00:00', unique_checks = "
+    "1, foreign_key_checks = 1, net_read_timeout = 600, "
     "net_write_timeout = 600";
 
-std::unique_ptr<db::Connection> open_session(const db::Url& url, Cancel& cancel) {
+// A zero date of MySQL's own is carried as it is; from another engine none can come.
+constexpr const char* no_zero_dates = "NO_ZERO_DATE,NO_ZERO_IN_DATE";
+constexpr const char* any_date = "ALLOW_INVALID_DATES";
+
+std::unique_ptr<db::Connection> open_session(const db::Url& url, const char* dates,
+                                             Cancel& cancel) {
     db::ConnectOptions options;
     options.access = db::Access::write;
     options.application_name = "runbook copy";
     options.local_infile = true;
     auto connection = db::connect(url, options, cancel);
-    connection->script(settings, cancel);
+    connection->script(fmt::format(settings, dates), cancel);
     return connection;
 }
 
 class MysqlSession final : public TargetSession {
   public:
-    MysqlSession(const db::Url& url, std::string run, Cancel& cancel)
-        : connection_(open_session(url, cancel)), killer_(url, *connection_), run_(std::move(run)) {
-    }
+    MysqlSession(const db::Url& url, const char* dates, std::string run, Cancel& cancel)
+        : connection_(open_session(url, dates, cancel)), killer_(url, *connection_),
+          run_(std::move(run)) {}
 
     void load(const Part& part, int chunk, Feed& feed, Cancel& cancel) override {
         Ledger ledger(*connection_);
@@ -78,7 +83,7 @@ class MysqlSession final : public TargetSession {
 class MysqlTarget final : public Target {
   public:
     MysqlTarget(const db::Url& url, const Options& options, Cancel& cancel)
-        : url_(url), options_(options), connection_(open_session(url, cancel)) {}
+        : url_(url), options_(options), connection_(open_session(url, dates_, cancel)) {}
 
     schema::Target description() override {
         schema::Target target;
@@ -87,6 +92,12 @@ class MysqlTarget final : public Target {
         const auto* number = value.get<std::int64_t>();
         target.folds_table_names = number && *number != 0;
         return target;
+    }
+
+    void expect(db::Engine source) override {
+        dates_ = source == db::Engine::mysql ? any_date : no_zero_dates;
+        Cancel unstoppable;
+        connection_->script(fmt::format(settings, dates_), unstoppable);
     }
 
     std::string make_ready(const std::string& source, bool dry, Cancel& cancel) override {
@@ -149,7 +160,7 @@ class MysqlTarget final : public Target {
     }
 
     std::unique_ptr<TargetSession> session(Cancel& cancel) override {
-        return std::make_unique<MysqlSession>(url_, run_, cancel);
+        return std::make_unique<MysqlSession>(url_, dates_, run_, cancel);
     }
     db::Connection& control() override { return *connection_; }
 
@@ -234,6 +245,7 @@ class MysqlTarget final : public Target {
 
     db::Url url_;
     Options options_;
+    const char* dates_ = no_zero_dates;
     std::unique_ptr<db::Connection> connection_;
     std::string run_;
 };

@@ -188,10 +188,9 @@ class PostgresSource final : public Source {
                                     const std::vector<schema::TargetColumn>& columns) override {
         const catalog::Table& from = *table.source;
         const bool all = from.kind == catalog::TableKind::partitioned;
-        return std::make_unique<CopyOut>(*connection_,
-                                         fmt::format("SELECT {} FROM {}{}", select_list(columns),
-                                                     all ? "" : "ONLY ",
-                                                     qualified(from.schema, from.name)));
+        return std::make_unique<CopyOut>(
+            *connection_, fmt::format("SELECT {} FROM {}{}", select_list(columns),
+                                      all ? "" : "ONLY ", qualified(from.schema, from.name)));
     }
     std::string identity() const override {
         return connection_->server().identity + "/" + database_.name;

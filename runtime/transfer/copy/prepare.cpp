@@ -70,8 +70,13 @@ std::unique_ptr<Target> open_target(const db::Url& url, const Options& options, 
 Prepared prepare(const db::Url& source, const db::Url& target, const Options& options, bool dry,
                  const ProgressPtr& progress, Cancel& cancel) {
     double begun = time::monotonic();
+    if (source.engine == db::Engine::mysql && target.engine == db::Engine::mysql &&
+        !(options.collation.empty() && options.charset.empty()))
+        throw Error("argument", "options 'charset' and 'collation': a table of MySQL or MariaDB "
+                                "keeps its own there");
     Prepared out;
     out.target = open_target(target, options, cancel);
+    out.target->expect(source.engine);
     SourceOptions source_options;
     if (!options.schema.empty())
         source_options.filter.schemas = {options.schema};
@@ -87,7 +92,8 @@ Prepared prepare(const db::Url& source, const db::Url& target, const Options& op
     out.restarts = out.target->make_ready(out.source->identity(), dry, cancel);
     const bool to_sqlite = target.engine == db::Engine::sqlite;
     if (source.engine != db::Engine::sqlite &&
-        (to_sqlite || (source.engine == target.engine)))
+        (to_sqlite || source.engine == db::Engine::postgresql) &&
+        target.engine != db::Engine::mysql)
         throw Error("db.unsupported", "copying " + source.masked() + " into " + target.masked() +
                                           " is not built in yet: only SQLite is copied there");
     const auto scan = source.engine == db::Engine::sqlite  ? scan_sqlite
@@ -95,9 +101,12 @@ Prepared prepare(const db::Url& source, const db::Url& target, const Options& op
                                                            : scan_postgresql;
     out.scan = scan(*out.source, description, options, progress, cancel);
     schema::Options schema_options{options.charset, options.collation, options.schema};
+    const bool to_mysql = target.engine == db::Engine::mysql;
     out.plan = to_sqlite ? plan_sqlite_to_sqlite(*out.source, cancel)
-                         : schema::make_plan(out.source->database(), out.scan.profile,
-                                             schema_options, description);
+               : to_mysql && source.engine == db::Engine::mysql
+                   ? plan_mysql_to_mysql(*out.source, description)
+                   : schema::make_plan(out.source->database(), out.scan.profile, schema_options,
+                                       description);
     out.findings = out.scan.findings;
     add_refusals(out);
     if (out.plan.refusals.empty() && target.engine == db::Engine::mysql) {

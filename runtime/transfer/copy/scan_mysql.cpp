@@ -4,6 +4,7 @@
 #include "runtime/transfer/catalog/rows.h"
 #include "runtime/transfer/copy/mysql_source.h"
 #include "runtime/transfer/copy/numbers.h"
+#include "runtime/transfer/schema/mysql.h"
 #include "runtime/transfer/schema/plans.h"
 #include "runtime/transfer/schema/text.h"
 
@@ -184,18 +185,16 @@ class Scanner {
     void find_orphans(const Table& table, const catalog::ForeignKey& key) {
         if (!source_.database().table(key.to_schema, key.to_table))
             return;
-        std::string there, same, shown;
-        for (std::size_t i = 0; i < key.columns.size(); ++i) {
-            const std::string column = "c." + mysql_name(key.columns[i]);
-            there += (i ? " AND " : "") + column + " IS NOT NULL";
-            same += (i ? " AND p." : "p.") + mysql_name(key.to_columns[i]) + " = " + column;
-            shown += (i ? ", " : "") + column;
-        }
-        const std::string from = fmt::format(
-            "FROM {} c WHERE {} AND NOT EXISTS (SELECT 1 FROM {} p WHERE {})",
-            mysql_name(table.name), there, mysql_name(key.to_table), same);
-        Finding finding{table.name, text::join(key.columns, ", "),
-                        "point to no row by the foreign key " + key.name, 0, {}, true};
+        std::string shown;
+        for (const std::string& column : key.columns)
+            shown += (shown.empty() ? "c." : ", c.") + mysql_name(column);
+        const std::string from = schema::mysql::orphans(table.name, key);
+        Finding finding{table.name,
+                        text::join(key.columns, ", "),
+                        "point to no row by the foreign key " + key.name,
+                        0,
+                        {},
+                        true};
         const Value count = db::fetch_value(source_.holder(), "SELECT COUNT(*) " + from);
         const auto* number = count.get<std::int64_t>();
         if (!number || *number == 0)

@@ -178,10 +178,10 @@ class SqliteSource final : public Source {
     db::Connection& holder() override { return *connection_; }
     std::unique_ptr<RowSource> keys(const schema::TargetTable& table,
                                     const std::vector<schema::TargetColumn>& columns) override {
-        return std::make_unique<SqliteRows>(
-            *connection_,
-            "SELECT " + select_list(columns) + " FROM " + standard_name(table.source->name),
-            types_of(*table.source, columns), false);
+        return std::make_unique<SqliteRows>(*connection_,
+                                            "SELECT " + select_list(columns) + " FROM " +
+                                                standard_name(table.source->name),
+                                            types_of(*table.source, columns), false);
     }
     std::string identity() const override { return connection_->server().identity; }
     std::vector<Part> parts(const schema::TargetTable& table, int) const override {

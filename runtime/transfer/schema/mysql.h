@@ -55,4 +55,7 @@ void plan_indexes(Context& context, TargetTable& table, std::vector<std::string>
                   std::vector<std::string>& later);
 void plan_foreign_keys(Context& context, TargetTable& table);
 
+/// "FROM … WHERE …": the rows of the table, as `c`, that point to no row by the key.
+std::string orphans(const std::string& table, const catalog::ForeignKey& key);
+
 } // namespace runbook::schema::mysql

@@ -181,20 +181,18 @@ bool has_key(const TargetTable& table, const std::vector<std::string>& columns) 
     });
 }
 
-std::string orphans(const TargetTable& table, const catalog::ForeignKey& key) {
+} // namespace
+
+std::string orphans(const std::string& table, const catalog::ForeignKey& key) {
     std::string there, same;
     for (std::size_t i = 0; i < key.columns.size(); ++i) {
         std::string column = "c." + mysql_name(key.columns[i]);
         there += (i ? " AND " : "") + column + " IS NOT NULL";
         same += (i ? " AND p." : "p.") + mysql_name(key.to_columns[i]) + " = " + column;
     }
-    return fmt::format(
-        "SELECT COUNT(*) FROM {} c WHERE {} AND NOT EXISTS (SELECT 1 FROM {} p WHERE "
-        "{})",
-        mysql_name(table.name), there, mysql_name(key.to_table), same);
+    return fmt::format("FROM {} c WHERE {} AND NOT EXISTS (SELECT 1 FROM {} p WHERE {})",
+                       mysql_name(table), there, mysql_name(key.to_table), same);
 }
-
-} // namespace
 
 void plan_foreign_keys(Context& context, TargetTable& table) {
     const Table& source = *table.source;
@@ -239,7 +237,7 @@ void plan_foreign_keys(Context& context, TargetTable& table) {
                             "ON UPDATE {}",
                             list.empty() ? "" : ", ", mysql_name(name), quoted(key.columns),
                             mysql_name(key.to_table), quoted(key.to_columns), on_delete, on_update);
-        table.proofs.push_back({key.name, orphans(table, key)});
+        table.proofs.push_back({key.name, "SELECT COUNT(*) " + orphans(table.name, key)});
     }
     if (!list.empty())
         table.foreign_keys.push_back(

@@ -9,6 +9,14 @@ Plan plan_mysql(const catalog::Database& source, const Profile& profile, const O
                 const Target& target);
 Plan plan_postgresql(const catalog::Database& source, const Profile& profile);
 
+/// `definitions`: by table, what SHOW CREATE TABLE says.
+Plan plan_mysql_to_mysql(const catalog::Database& source,
+                         const std::map<std::string, std::string>& definitions,
+                         const Target& target);
+
+/// What becomes of everything that is no table; the same in every plan.
+void report_others(const catalog::Database& source, Plan& plan);
+
 /// True where BIGINT UNSIGNED becomes a bigint and not a numeric(20): it counts, or is one end of a
 /// foreign key.
 bool wants_bigint(const catalog::Database& source, const catalog::Table& table,

@@ -165,8 +165,8 @@ class Builder {
     std::string index_name(const Index& index) {
         std::string wanted = index.name;
         const bool automatic = wanted.starts_with("sqlite_autoindex");
-        if (automatic || (context_.from_mysql &&
-                          context_.names.contains(postgresql_name(wanted)))) {
+        if (automatic ||
+            (context_.from_mysql && context_.names.contains(postgresql_name(wanted)))) {
             wanted = source_.name;
             for (const catalog::IndexPart& part : index.parts)
                 wanted += "_" + (part.column.empty() ? "expression" : part.column);
@@ -223,7 +223,8 @@ class Builder {
                              : std::nullopt;
         if (!sql || !check.validated) {
             report(check.name, "check", "omitted",
-                   check.expression + (check.validated ? " is not translated" : " is not enforced"));
+                   check.expression +
+                       (check.validated ? " is not translated" : " is not enforced"));
             return;
         }
         parts_.push_back(fmt::format("CONSTRAINT {} CHECK ({})",
@@ -247,9 +248,9 @@ class Builder {
         table_.foreign_keys.push_back(fmt::format(
             "ALTER TABLE {} ADD CONSTRAINT {} FOREIGN KEY ({}) REFERENCES {} ({}) ON DELETE {} ON "
             "UPDATE {}",
-            standard_name(table_.name), standard_name(postgresql_name(key.name)),
-            list(key.columns), standard_name(postgresql_name(other->name)), list(key.to_columns),
-            key.on_delete, key.on_update));
+            standard_name(table_.name), standard_name(postgresql_name(key.name)), list(key.columns),
+            standard_name(postgresql_name(other->name)), list(key.to_columns), key.on_delete,
+            key.on_update));
         report(key.name, "foreign key", "converted", "");
     }
 

@@ -124,9 +124,8 @@ bool map_from_mysql(const Context& context, const Table& table, const Column& co
             return true;
         }
         out.type = "smallint";
-        return changed(
-            fmt::format("tinyint(1) holds {} values that are neither 0 nor 1: smallint",
-                        outside(context, table, column)));
+        return changed(fmt::format("tinyint(1) holds {} values that are neither 0 nor 1: smallint",
+                                   outside(context, table, column)));
     case Type::int8:
     case Type::int16:
     case Type::int24:
@@ -311,8 +310,7 @@ std::optional<std::string> default_from_sqlite(const Column& column) {
         return "";
     switch (column.type) {
     case Type::boolean:
-        return literal->text == "1" || literal->text == "true"
-                   ? std::optional<std::string>("true")
+        return literal->text == "1" || literal->text == "true" ? std::optional<std::string>("true")
                : literal->text == "0" || literal->text == "false"
                    ? std::optional<std::string>("false")
                    : std::nullopt;
@@ -359,11 +357,10 @@ std::optional<std::string> translate_mysql_check(const Table& table, const Targe
         if (c == '`') {
             const std::size_t end = expression.find('`', i + 1);
             const Column* column = table.column(expression.substr(i + 1, end - i - 1));
-            const auto there =
-                std::find_if(target.columns.begin(), target.columns.end(),
-                             [&](const TargetColumn& one) {
-                                 return column != nullptr && one.source == column->name;
-                             });
+            const auto there = std::find_if(
+                target.columns.begin(), target.columns.end(), [&](const TargetColumn& one) {
+                    return column != nullptr && one.source == column->name;
+                });
             if (end == expression.npos || there == target.columns.end() || there->is_text ||
                 !(there->type.starts_with("numeric") || there->type.ends_with("int") ||
                   there->type == "integer"))

@@ -27,6 +27,8 @@ std::string why_omitted(const catalog::Object& object) {
     return "it has no counterpart that is made by itself";
 }
 
+} // namespace
+
 void report_others(const catalog::Database& source, Plan& plan) {
     for (const catalog::Schema& schema : source.schemas)
         for (const catalog::Object& object : schema.others) {
@@ -44,8 +46,6 @@ void report_others(const catalog::Database& source, Plan& plan) {
             {object.schema.empty() ? object.name : object.schema + "." + object.name, object.kind,
              "left out", object.detail.empty() ? "it belongs to no schema" : object.detail});
 }
-
-} // namespace
 
 bool is_exact(std::string_view collation) {
     return collation == "utf8mb4_0900_bin" || collation == "binary" ||
