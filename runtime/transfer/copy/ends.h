@@ -67,6 +67,8 @@ class Target {
     virtual schema::Target description() = 0;
     /// Where the rows come from; before anything else is asked of it.
     virtual void expect(db::Engine) {}
+    /// How many sessions may write at once.
+    virtual int most_streams() const { return 64; }
     /// Throws `copy.refused` or `db.not_empty`; returns the unfinished run of the same source whose
     /// tables have been dropped, or nothing. With `dry`, changes nothing.
     virtual std::string make_ready(const std::string& source_identity, bool dry,

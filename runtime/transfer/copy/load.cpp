@@ -112,7 +112,9 @@ class Streams {
 
 void load(Prepared& prepared, const std::string& run, const Options& options,
           const ProgressPtr& progress, Cancel& cancel, CopyResult& result) {
-    int streams = std::clamp(options.streams, 1, prepared.source->most_streams());
+    int streams =
+        std::clamp(options.streams, 1,
+                   std::min(prepared.source->most_streams(), prepared.target->most_streams()));
     std::vector<Part> parts;
     for (const schema::TargetTable& table : prepared.plan.tables)
         for (Part& part : prepared.source->parts(table, streams))

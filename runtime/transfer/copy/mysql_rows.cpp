@@ -53,8 +53,8 @@ void append_bits(std::string_view octets, std::int64_t bits, std::string& out) {
     }
 }
 
-/// COPY text and LOAD DATA text alike; a NUL is one of MySQL's own escapes.
-void append_text(std::string_view text, std::string& out) {
+/// As LOAD DATA takes it.
+void append_load(std::string_view text, std::string& out) {
     const std::size_t nul = text.find('\0');
     escape(text.substr(0, nul), out);
     for (std::size_t at = nul; at < text.size();) {
@@ -115,7 +115,10 @@ class MysqlRows final : public RowSource {
     void add(const MysqlForm& form, std::string_view cell) {
         switch (form.kind) {
         case Kind::text:
-            append_text(cell, row_);
+            escape(cell, row_);
+            return;
+        case Kind::load:
+            append_load(cell, row_);
             return;
         case Kind::octets:
             row_ += "\\\\x";
@@ -144,8 +147,11 @@ std::vector<MysqlForm> mysql_forms(const catalog::Table& table,
                                    const std::vector<schema::TargetColumn>& columns,
                                    db::Flavour target) {
     std::vector<MysqlForm> forms(columns.size());
-    if (target == db::Flavour::mysql || target == db::Flavour::mariadb)
+    if (target == db::Flavour::mysql || target == db::Flavour::mariadb) {
+        for (MysqlForm& form : forms)
+            form.kind = Kind::load;
         return forms;
+    }
     for (std::size_t i = 0; i < columns.size(); ++i) {
         const catalog::Column* source = table.column(columns[i].source);
         if (!source)

@@ -19,6 +19,7 @@ namespace runbook::copy {
 struct MysqlForm {
     enum class Kind : std::uint8_t {
         text,
+        load,   ///< for LOAD DATA: a NUL is escaped too
         octets, ///< \x…
         moment, ///< in UTC: gets a +00
         bits    ///< octets, right-aligned → 0101

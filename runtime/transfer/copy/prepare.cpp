@@ -90,10 +90,7 @@ Prepared prepare(const db::Url& source, const db::Url& target, const Options& op
     out.source = open_source(source, source_options, cancel);
     need_tables(source, out.source->database(), options);
     out.restarts = out.target->make_ready(out.source->identity(), dry, cancel);
-    const bool to_sqlite = target.engine == db::Engine::sqlite;
-    if (source.engine != db::Engine::sqlite &&
-        (to_sqlite || source.engine == db::Engine::postgresql) &&
-        target.engine != db::Engine::mysql)
+    if (source.engine == db::Engine::postgresql && target.engine == db::Engine::postgresql)
         throw Error("db.unsupported", "copying " + source.masked() + " into " + target.masked() +
                                           " is not built in yet: only SQLite is copied there");
     const auto scan = source.engine == db::Engine::sqlite  ? scan_sqlite
@@ -102,7 +99,8 @@ Prepared prepare(const db::Url& source, const db::Url& target, const Options& op
     out.scan = scan(*out.source, description, options, progress, cancel);
     schema::Options schema_options{options.charset, options.collation, options.schema};
     const bool to_mysql = target.engine == db::Engine::mysql;
-    out.plan = to_sqlite ? plan_sqlite_to_sqlite(*out.source, cancel)
+    out.plan = source.engine == db::Engine::sqlite && target.engine == db::Engine::sqlite
+                   ? plan_sqlite_to_sqlite(*out.source, cancel)
                : to_mysql && source.engine == db::Engine::mysql
                    ? plan_mysql_to_mysql(*out.source, description)
                    : schema::make_plan(out.source->database(), out.scan.profile, schema_options,

@@ -92,6 +92,8 @@ class Scanner {
                     "a number in it that JSON there would round");
             return;
         }
+        if (target_ == db::Flavour::sqlite && column.type != Type::int64)
+            return; // keeps what it is given
         switch (column.type) {
         case Type::boolean:
             probes.push_back({&column, name + " NOT IN (0, 1)", ""});

@@ -62,9 +62,12 @@ class Scanner {
         if (progress_)
             progress_->report({"preflight " + table.name, out_.rows, 0, 0, 0});
         std::vector<Probe> probes = {{nullptr, Probe::Kind::rows, "count(*)", "", ""}};
-        if (to_mysql())
-            for (const Column& column : table.columns)
+        for (const Column& column : table.columns)
+            if (to_mysql())
                 add_probes(table, column, probes);
+            else if (column.type == Type::float32 || column.type == Type::float64)
+                bad(probes, column, standard_name(column.name) + " = 'NaN'",
+                    "not a number, which SQLite keeps as NULL");
         std::string list;
         for (std::size_t i = 0; i < probes.size(); ++i)
             list += fmt::format("{}({})::int8 AS n{}", i ? ", " : "", probes[i].expression, i);

@@ -1,10 +1,12 @@
 // SQLite as a target, and the plan between two SQLite databases (see sqlite_ends.h). One writer;
 // every chunk is one transaction with its ledger row first.
+#include "runtime/transfer/copy/encode.h"
 #include "runtime/transfer/copy/ledger.h"
 #include "runtime/transfer/copy/not_empty.h"
 #include "runtime/transfer/copy/sqlite_ends.h"
 #include "runtime/transfer/schema/text.h"
 
+#include "runtime/base/digest.h"
 #include "runtime/base/error.h"
 #include "runtime/base/text.h"
 #include "runtime/transfer/catalog/rows.h"
@@ -13,12 +15,27 @@
 #include <sqlite3.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cstring>
+#include <limits>
 
 namespace runbook::copy {
 namespace {
 
 using schema::standard_name;
+
+/// How a field of COPY text is stored.
+enum class Storage : std::uint8_t { text, boolean, integer, real, bytes, moment };
+
+Storage storage_of(const schema::TargetColumn& column) {
+    if (column.codec == schema::Codec::zone)
+        return Storage::moment;
+    return column.type == "BOOLEAN"   ? Storage::boolean
+           : column.type == "INTEGER" ? Storage::integer
+           : column.type == "REAL"    ? Storage::real
+           : column.type == "BLOB"    ? Storage::bytes
+                                      : Storage::text;
+}
 
 class Insert {
   public:
@@ -27,6 +44,7 @@ class Insert {
           name_(table.name) {
         std::string columns, marks;
         for (const schema::TargetColumn& column : table.columns) {
+            storages_.push_back(storage_of(column));
             columns += (columns.empty() ? "" : ", ") + standard_name(column.name);
             marks += marks.empty() ? "?" : ", ?";
         }
@@ -39,6 +57,23 @@ class Insert {
     Insert(const Insert&) = delete;
     Insert& operator=(const Insert&) = delete;
 
+    /// A row of COPY text.
+    void fields(std::string_view row) {
+        if (row.ends_with('\n'))
+            row.remove_suffix(1);
+        for (std::size_t i = 0; i < storages_.size(); ++i) {
+            const std::size_t end = row.find('\t');
+            if ((i + 1 == storages_.size()) != (end == std::string_view::npos))
+                throw Error("internal", fmt::format("a row of {} has not the {} fields expected",
+                                                    name_, storages_.size()));
+            bind(static_cast<int>(i) + 1, storages_[i], row.substr(0, end));
+            if (end != std::string_view::npos)
+                row.remove_prefix(end + 1);
+        }
+        step();
+    }
+
+    /// A row of cells, from another SQLite database.
     void row(std::string_view cells) {
         for (int i = 1; !cells.empty(); ++i) {
             std::int64_t number = 0;
@@ -64,12 +99,67 @@ class Insert {
                 cells.remove_prefix(size);
             }
         }
+        step();
+    }
+
+  private:
+    void step() {
         if (sqlite3_step(statement_) != SQLITE_DONE)
             fail();
         sqlite3_reset(statement_);
     }
 
-  private:
+    void bind(int index, Storage storage, std::string_view field) {
+        if (field == "\\N") {
+            sqlite3_bind_null(statement_, index);
+            return;
+        }
+        switch (storage) {
+        case Storage::boolean: // t and f of PostgreSQL, digits of MySQL
+            sqlite3_bind_int64(statement_, index,
+                               field == "t"   ? 1
+                               : field == "f" ? 0
+                                              : number<std::int64_t>(field));
+            return;
+        case Storage::integer:
+            sqlite3_bind_int64(statement_, index, number<std::int64_t>(field));
+            return;
+        case Storage::real:
+            sqlite3_bind_double(statement_, index, real(field));
+            return;
+        case Storage::bytes: {
+            const std::string octets = digest::unhex(field.substr(3));
+            sqlite3_bind_blob64(statement_, index, octets.data(), octets.size(), SQLITE_TRANSIENT);
+            return;
+        }
+        case Storage::moment:
+            if (field.ends_with("+00"))
+                field.remove_suffix(3);
+            [[fallthrough]];
+        case Storage::text: {
+            const std::string text = unescape(field);
+            sqlite3_bind_text64(statement_, index, text.data(), text.size(), SQLITE_TRANSIENT,
+                                SQLITE_UTF8);
+        }
+        }
+    }
+
+    template <class T>
+    T number(std::string_view field) {
+        T value{};
+        const auto [end, error] = std::from_chars(field.data(), field.data() + field.size(), value);
+        if (error != std::errc() || end != field.data() + field.size())
+            throw Error("copy.mismatch",
+                        fmt::format("{}: '{}' is no number that fits there", name_, field),
+                        "the chunk was rolled back");
+        return value;
+    }
+    double real(std::string_view field) {
+        if (field == "Infinity" || field == "-Infinity")
+            return (field[0] == '-' ? -1 : 1) * std::numeric_limits<double>::infinity();
+        return number<double>(field);
+    }
+
     [[noreturn]] void fail() {
         int code = sqlite3_errcode(database_);
         throw Error(code == SQLITE_INTERRUPT    ? "cancelled"
@@ -83,12 +173,13 @@ class Insert {
     sqlite3* database_;
     sqlite3_stmt* statement_ = nullptr;
     std::string name_;
+    std::vector<Storage> storages_;
 };
 
 class SqliteTargetSession final : public TargetSession {
   public:
-    SqliteTargetSession(db::Connection& connection, std::string run)
-        : connection_(connection), run_(std::move(run)) {}
+    SqliteTargetSession(db::Connection& connection, bool cells, std::string run)
+        : connection_(connection), cells_(cells), run_(std::move(run)) {}
 
     void load(const Part& part, int chunk, Feed& feed, Cancel& cancel) override {
         Ledger ledger(connection_);
@@ -99,7 +190,7 @@ class SqliteTargetSession final : public TargetSession {
                 Insert insert(connection_, *part.table);
                 std::string_view row;
                 while (feed.next(row))
-                    insert.row(row);
+                    cells_ ? insert.row(row) : insert.fields(row);
             }
             ledger.end_chunk(run_, part, chunk, feed.rows(), feed.bytes(), cancel);
             connection_.commit(cancel);
@@ -115,6 +206,7 @@ class SqliteTargetSession final : public TargetSession {
 
   private:
     db::Connection& connection_;
+    bool cells_;
     std::string run_;
 };
 
@@ -126,6 +218,8 @@ class SqliteTarget final : public Target {
         connection_ = db::connect(url, options, cancel);
     }
     schema::Target description() override { return {connection_->server(), true}; }
+    void expect(db::Engine source) override { cells_ = source == db::Engine::sqlite; }
+    int most_streams() const override { return 1; }
 
     std::string make_ready(const std::string& source, bool dry, Cancel& cancel) override {
         if (source == connection_->server().identity)
@@ -177,7 +271,7 @@ class SqliteTarget final : public Target {
         Ledger(*connection_).end_run(run_, tables, rows, cancel);
     }
     std::unique_ptr<TargetSession> session(Cancel&) override {
-        return std::make_unique<SqliteTargetSession>(*connection_, run_);
+        return std::make_unique<SqliteTargetSession>(*connection_, cells_, run_);
     }
     db::Connection& control() override { return *connection_; }
     bool running() override { return false; }
@@ -203,6 +297,7 @@ class SqliteTarget final : public Target {
 
     db::Url url_;
     std::unique_ptr<db::Connection> connection_;
+    bool cells_ = true;
     std::string run_;
 };
 

@@ -9,6 +9,7 @@ Plan plan_mysql(const catalog::Database& source, const Profile& profile, const O
                 const Target& target);
 Plan plan_postgresql(const catalog::Database& source, const Profile& profile);
 
+Plan plan_sqlite(const catalog::Database& source);
 /// `definitions`: by table, what SHOW CREATE TABLE says.
 Plan plan_mysql_to_mysql(const catalog::Database& source,
                          const std::map<std::string, std::string>& definitions,

@@ -78,15 +78,12 @@ bool wants_digits(const catalog::Column& column, db::Flavour target) {
 
 Plan make_plan(const catalog::Database& source, const Profile& profile, const Options& options,
                const Target& target) {
-    if (target.server.flavour == db::Flavour::postgresql) {
-        Plan plan = plan_postgresql(source, profile);
+    if (!is_mysql(target.server.flavour)) {
+        Plan plan = target.server.flavour == db::Flavour::sqlite ? plan_sqlite(source)
+                                                                 : plan_postgresql(source, profile);
         report_others(source, plan);
         return plan;
     }
-    if (!is_mysql(target.server.flavour))
-        throw Error("db.unsupported", "copying to " +
-                                          std::string(db::flavour_name(target.server.flavour)) +
-                                          " is not built in yet");
     Plan plan = plan_mysql(source, profile, options, target);
     report_others(source, plan);
     return plan;
