@@ -107,6 +107,8 @@ CopyResult copy_database(const db::Url& source, const db::Url& target, const Opt
 
     double loading = time::monotonic();
     prepared.target->begin_run(result.run, prepared.source->identity(), result.snapshot, cancel);
+    for (const schema::Before& object : prepared.plan.before)
+        prepared.target->make(object, cancel);
     for (const schema::TargetTable& table : prepared.plan.tables)
         prepared.target->create(table, cancel);
     load(prepared, result.run, options, progress, cancel, result);
@@ -135,6 +137,8 @@ std::string plan(const db::Url& source, const db::Url& target, const Options& op
                  Cancel& cancel) {
     Prepared prepared = prepare(source, target, options, true, nullptr, cancel);
     std::string out;
+    for (const schema::Before& object : prepared.plan.before)
+        out += object.sql + ";\n";
     for (const schema::TargetTable& table : prepared.plan.tables)
         out += table.create + ";\n\n";
     for (auto statements : {&schema::TargetTable::indexes, &schema::TargetTable::foreign_keys,

@@ -76,6 +76,8 @@ class Target {
     /// Names of tables and views there, without the ledger.
     virtual void begin_run(const std::string& run, const std::string& source_identity,
                            const std::string& snapshot, Cancel& cancel) = 0;
+    /// What the tables need first; only PostgreSQL is ever asked.
+    virtual void make(const schema::Before& object, Cancel& cancel);
     virtual void create(const schema::TargetTable& table, Cancel& cancel) = 0;
     /// One statement after the load, with its row in the ledger.
     virtual void finish(const schema::TargetTable& table, const std::string& kind,

@@ -30,6 +30,8 @@ class Ledger {
 
     /// Views that a run has made.
     std::vector<std::string> views(Cancel& cancel);
+    /// Objects of a kind that runs have made or begun to make, by name.
+    std::vector<std::string> named(const char* kind, Cancel& cancel);
 
     void begin_run(const std::string& run, const std::string& source, const std::string& snapshot,
                    Cancel& cancel);
@@ -43,7 +45,6 @@ class Ledger {
                    std::int64_t bytes, Cancel& cancel);
 
   private:
-    std::vector<std::string> named(const char* kind, Cancel& cancel);
     void execute(const std::string& sql, std::vector<Value> params, Cancel& cancel);
     std::string name() const;
     db::Connection& connection_;

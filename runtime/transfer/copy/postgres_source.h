@@ -8,4 +8,7 @@ namespace runbook::copy {
 std::unique_ptr<Source> open_postgres_source(const db::Url& url, const SourceOptions& options,
                                              Cancel& cancel);
 
+/// The plan between two PostgreSQL databases: the source's own words.
+schema::Plan plan_postgres_to_postgres(Source& source, Cancel& cancel);
+
 } // namespace runbook::copy

@@ -210,17 +210,11 @@ class PostgresTarget final : public Target {
         ledger.create(cancel);
         ledger.begin_run(run, source, snapshot, cancel);
     }
+    void make(const schema::Before& object, Cancel& cancel) override {
+        make(object.kind, object.name, object.sql, cancel);
+    }
     void create(const schema::TargetTable& table, Cancel& cancel) override {
-        connection_->begin(cancel);
-        try {
-            Ledger(*connection_).object(run_, "table", table.name, "begun", cancel);
-            connection_->execute(table.create, {}, {}, cancel);
-            connection_->commit(cancel);
-        } catch (const Error& error) {
-            connection_->rollback(cancel);
-            throw Error(error.kind(), "creating " + table.name + ": " + error.message(),
-                        error.hint(), error.sqlstate());
-        }
+        make("table", table.name, table.create, cancel);
     }
     void finish(const schema::TargetTable& table, const std::string& kind, const std::string& sql,
                 Cancel& cancel) override {
@@ -251,6 +245,21 @@ class PostgresTarget final : public Target {
     }
 
   private:
+    void make(const std::string& kind, const std::string& name, const std::string& sql,
+              Cancel& cancel) {
+        connection_->begin(cancel);
+        try {
+            Ledger(*connection_).object(run_, kind, name, "begun", cancel);
+            connection_->script(sql, cancel);
+            connection_->commit(cancel);
+        } catch (const Error& error) {
+            connection_->rollback(cancel);
+            throw Error(error.kind(),
+                        fmt::format("creating {}{}: {}", kind == "table" ? "" : kind + " ", name,
+                                    error.message()),
+                        error.hint(), error.sqlstate());
+        }
+    }
     std::string lock_key() const {
         return "pg_catalog.hashtext(" + schema::standard_string("runbook copy " + schema_) + ")";
     }
@@ -274,6 +283,14 @@ class PostgresTarget final : public Target {
             list += (list.empty() ? "" : ", ") + standard_name(name);
         if (!list.empty())
             connection_->execute("DROP TABLE IF EXISTS " + list, {}, {}, cancel);
+        for (const char* kind : {"sequence", "domain", "type"}) {
+            list.clear();
+            for (const std::string& name : ledger.named(kind, cancel))
+                list += (list.empty() ? "" : ", ") + standard_name(name);
+            if (!list.empty())
+                connection_->execute(fmt::format("DROP {} IF EXISTS {}", kind, list), {}, {},
+                                     cancel);
+        }
         ledger.drop(cancel);
         return names;
     }

@@ -43,6 +43,10 @@ void need_tables(const db::Url& url, const catalog::Database& database, const Op
 
 } // namespace
 
+void Target::make(const schema::Before& object, Cancel&) {
+    throw Error("internal", "the target makes no " + object.kind);
+}
+
 std::string select_list(const std::vector<schema::TargetColumn>& columns) {
     std::string list;
     for (const schema::TargetColumn& column : columns)
@@ -90,9 +94,6 @@ Prepared prepare(const db::Url& source, const db::Url& target, const Options& op
     out.source = open_source(source, source_options, cancel);
     need_tables(source, out.source->database(), options);
     out.restarts = out.target->make_ready(out.source->identity(), dry, cancel);
-    if (source.engine == db::Engine::postgresql && target.engine == db::Engine::postgresql)
-        throw Error("db.unsupported", "copying " + source.masked() + " into " + target.masked() +
-                                          " is not built in yet: only SQLite is copied there");
     const auto scan = source.engine == db::Engine::sqlite  ? scan_sqlite
                       : source.engine == db::Engine::mysql ? scan_mysql
                                                            : scan_postgresql;
@@ -103,6 +104,8 @@ Prepared prepare(const db::Url& source, const db::Url& target, const Options& op
                    ? plan_sqlite_to_sqlite(*out.source, cancel)
                : to_mysql && source.engine == db::Engine::mysql
                    ? plan_mysql_to_mysql(*out.source, description)
+               : source.engine == db::Engine::postgresql && target.engine == source.engine
+                   ? plan_postgres_to_postgres(*out.source, cancel)
                    : schema::make_plan(out.source->database(), out.scan.profile, schema_options,
                                        description);
     out.findings = out.scan.findings;

@@ -65,7 +65,8 @@ class Scanner {
         for (const Column& column : table.columns)
             if (to_mysql())
                 add_probes(table, column, probes);
-            else if (column.type == Type::float32 || column.type == Type::float64)
+            else if (target_ == db::Flavour::sqlite &&
+                     (column.type == Type::float32 || column.type == Type::float64))
                 bad(probes, column, standard_name(column.name) + " = 'NaN'",
                     "not a number, which SQLite keeps as NULL");
         std::string list;

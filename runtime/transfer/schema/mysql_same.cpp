@@ -350,7 +350,7 @@ Plan plan_mysql_to_mysql(const catalog::Database& source,
     for (const catalog::Schema& schema : source.schemas)
         for (const Table& table : schema.tables)
             plan.tables.push_back(builder.build(table, definitions.at(table.name)));
-    report_others(source, plan);
+    report_others(source, plan, true);
     return plan;
 }
 

@@ -15,8 +15,8 @@ Plan plan_mysql_to_mysql(const catalog::Database& source,
                          const std::map<std::string, std::string>& definitions,
                          const Target& target);
 
-/// What becomes of everything that is no table; the same in every plan.
-void report_others(const catalog::Database& source, Plan& plan);
+/// What becomes of everything that is no table; `same`: the target is of the source's kind.
+void report_others(const catalog::Database& source, Plan& plan, bool same = false);
 
 /// True where BIGINT UNSIGNED becomes a bigint and not a numeric(20): it counts, or is one end of a
 /// foreign key.

@@ -14,7 +14,15 @@ bool is_mysql(db::Flavour flavour) {
     return flavour == db::Flavour::mysql || flavour == db::Flavour::mariadb;
 }
 
-std::string why_omitted(const catalog::Object& object) {
+/// Between two PostgreSQL databases these are made, and their plan reports them.
+bool made_alike(const catalog::Database& source, const catalog::Object& object, bool same) {
+    return same && source.server.flavour == db::Flavour::postgresql &&
+           (object.kind == "sequence" || object.kind == "domain" || object.kind.ends_with(" type"));
+}
+
+std::string why_omitted(const catalog::Object& object, bool same) {
+    if (same)
+        return "only tables are copied: bring it over from a dump of the schema";
     if (object.kind == "enum type" || object.kind == "domain")
         return "its columns carry it";
     if (object.kind == "view" || object.kind == "materialized view")
@@ -29,11 +37,13 @@ std::string why_omitted(const catalog::Object& object) {
 
 } // namespace
 
-void report_others(const catalog::Database& source, Plan& plan) {
+void report_others(const catalog::Database& source, Plan& plan, bool same) {
     for (const catalog::Schema& schema : source.schemas)
         for (const catalog::Object& object : schema.others) {
+            if (made_alike(source, object, same))
+                continue;
             bool carried = object.kind == "enum type" || object.kind == "domain";
-            std::string reason = why_omitted(object);
+            std::string reason = why_omitted(object, same);
             if (object.kind == "foreign key" || object.kind == "unique index")
                 reason = object.detail;
             else if (!object.detail.empty())

@@ -89,7 +89,13 @@ struct Refusal {
     std::string table, column, reason;
 };
 
+/// A statement that makes something the tables need: a type, a sequence.
+struct Before {
+    std::string kind, name, sql;
+};
+
 struct Plan {
+    std::vector<Before> before;
     std::vector<TargetTable> tables;
     std::vector<ReportEntry> report;
     std::vector<Refusal> refusals;
