@@ -84,27 +84,31 @@ LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.
 WHERE n.nspname = $1 AND d.deptype IS DISTINCT FROM 'i'
 ORDER BY c.relname COLLATE "C")";
 
+// Of tables, and those of partitions that do not come with their table's.
 constexpr const char* constraints = R"(
-SELECT r.relname::text AS tab, k.conname::text AS name, k.contype::text AS kind,
+SELECT w.relname::text AS tab, r.relname::text AS owner, k.conname::text AS name, k.contype::text AS kind,
        pg_catalog.pg_get_constraintdef(k.oid) AS definition, o.relname::text AS other,
        n2.nspname::text AS other_schema
 FROM pg_catalog.pg_constraint k
 JOIN pg_catalog.pg_class r ON r.oid = k.conrelid
+JOIN pg_catalog.pg_class w ON w.oid = coalesce(pg_catalog.pg_partition_root(r.oid), r.oid)
 JOIN pg_catalog.pg_namespace n ON n.oid = r.relnamespace
 LEFT JOIN pg_catalog.pg_class o ON o.oid = k.confrelid
 LEFT JOIN pg_catalog.pg_namespace n2 ON n2.oid = o.relnamespace
-WHERE n.nspname = $1 AND k.contype IN ('p', 'u', 'x', 'c', 'f') AND NOT r.relispartition
-  AND k.conparentid = 0
+WHERE n.nspname = $1 AND k.contype IN ('p', 'u', 'x', 'c', 'f') AND k.conparentid = 0
+  AND k.coninhcount = 0
 ORDER BY k.oid)";
 
 constexpr const char* indexes = R"(
-SELECT r.relname::text AS tab, i.relname::text AS name, pg_catalog.pg_get_indexdef(i.oid) AS definition,
+SELECT w.relname::text AS tab, r.relname::text AS owner, i.relname::text AS name, pg_catalog.pg_get_indexdef(i.oid) AS definition,
        x.indisvalid::int4 AS valid, x.indisunique::int4 AS is_unique
 FROM pg_catalog.pg_index x
 JOIN pg_catalog.pg_class i ON i.oid = x.indexrelid
 JOIN pg_catalog.pg_class r ON r.oid = x.indrelid
+JOIN pg_catalog.pg_class w ON w.oid = coalesce(pg_catalog.pg_partition_root(r.oid), r.oid)
 JOIN pg_catalog.pg_namespace n ON n.oid = r.relnamespace
-WHERE n.nspname = $1 AND NOT r.relispartition
+WHERE n.nspname = $1
+  AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_inherits h WHERE h.inhrelid = i.oid)
   AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_constraint k WHERE k.conindid = i.oid
                   AND k.contype IN ('p', 'u', 'x'))
 ORDER BY i.relname COLLATE "C")";
@@ -291,10 +295,10 @@ class Planner {
         auto there = tables_.find(table);
         if (there == tables_.end())
             return;
-        const std::string name = row.text("name");
+        const std::string name = row.text("name"), owner = row.text("owner");
         const std::string sql = "CONSTRAINT " + standard_name(name) + " " + row.text("definition");
-        const std::string alter = "ALTER TABLE " + standard_name(table) + " ADD " + sql;
-        const std::string object = table + "." + name;
+        const std::string alter = "ALTER TABLE " + standard_name(owner) + " ADD " + sql;
+        const std::string object = owner + "." + name;
         if (kind == "f") {
             const bool carried =
                 source_.database().table(row.text("other_schema"), row.text("other"));
@@ -302,9 +306,14 @@ class Planner {
                 there->second.foreign_keys.push_back(alter);
             report(object, "foreign key", carried ? "converted" : "omitted",
                    carried ? "" : "table " + row.text("other") + " is not copied");
-        } else if (kind == "u" || kind == "x") {
+        } else if (kind == "u" || kind == "x" || owner != table) {
             there->second.indexes.push_back(alter);
-            report(object, kind == "u" ? "unique index" : "index", "converted", "");
+            report(object,
+                   kind == "p"   ? "primary key"
+                   : kind == "u" ? "unique index"
+                   : kind == "x" ? "index"
+                                 : "check",
+                   "converted", "");
         } else if (kind == "c" && sql.ends_with(" NOT VALID")) { // rows that break it may be there
             there->second.indexes.push_back(alter);
             report(object, "check", "converted", "");
@@ -318,7 +327,7 @@ class Planner {
         auto there = tables_.find(row.text("tab"));
         if (there == tables_.end())
             return;
-        const std::string object = row.text("tab") + "." + row.text("name");
+        const std::string object = row.text("owner") + "." + row.text("name");
         const char* kind = row.boolean("is_unique") ? "unique index" : "index";
         if (!row.boolean("valid")) {
             report(object, kind, "omitted", "it is not valid here");

@@ -17,7 +17,8 @@ bool is_mysql(db::Flavour flavour) {
 /// Between two PostgreSQL databases these are made, and their plan reports them.
 bool made_alike(const catalog::Database& source, const catalog::Object& object, bool same) {
     return same && source.server.flavour == db::Flavour::postgresql &&
-           (object.kind == "sequence" || object.kind == "domain" || object.kind.ends_with(" type"));
+           (object.kind == "sequence" || object.kind == "domain" || object.kind == "foreign key" ||
+            object.kind == "unique index" || object.kind.ends_with(" type"));
 }
 
 std::string why_omitted(const catalog::Object& object, bool same) {
