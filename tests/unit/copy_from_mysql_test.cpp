@@ -89,8 +89,8 @@ TEST_CASE("copy: every type of MySQL arrives in PostgreSQL as it was", "[copy][l
         const copy::CopyResult result = run(source, target);
         CHECK(result.rows == 3);
         auto row = [&](const std::string& expression, int id) {
-            return target.value("SELECT (" + expression + ")::text FROM t WHERE id = " +
-                                std::to_string(id));
+            return target.value("SELECT (" + expression +
+                                ")::text FROM t WHERE id = " + std::to_string(id));
         };
         CHECK(row("b", 1) == "true");
         CHECK(row("b", 2) == "false");
@@ -127,9 +127,9 @@ TEST_CASE("copy: every type of MySQL arrives in PostgreSQL as it was", "[copy][l
         CHECK(row("j::text", 2) == "null");
         CHECK(row("b IS NULL AND v IS NULL AND y IS NULL AND j IS NULL", 41) == "true");
         CHECK(target.value("INSERT INTO t (v) VALUES ('next') RETURNING id") == "42");
-        CHECK(outcome(result, "t.u8", "column") ==
-              "changed: bigint" + std::string(mariadb ? "(20)" : "") +
-                  " unsigned becomes numeric(20,0)");
+        CHECK(outcome(result, "t.u8", "column") == "changed: bigint" +
+                                                       std::string(mariadb ? "(20)" : "") +
+                                                       " unsigned becomes numeric(20,0)");
         CHECK(outcome(result, "t.st", "column") ==
               "changed: a set becomes the text of its labels, with commas");
         target.script("DELETE FROM t WHERE id = 42");
@@ -156,8 +156,9 @@ TEST_CASE("copy: keys, indexes, checks, defaults and comments of MySQL", "[copy]
         const copy::CopyResult result = run(source, target);
         CHECK(result.rows == 4);
         CHECK(target.value("SELECT twice::text FROM parent WHERE id = 1") == "4.50");
-        CHECK(target.value("SELECT indexdef FROM pg_indexes WHERE tablename = 'parent' AND "
-                           "indexdef LIKE '%left%'")
+        CHECK(target
+                  .value("SELECT indexdef FROM pg_indexes WHERE tablename = 'parent' AND "
+                         "indexdef LIKE '%left%'")
                   .find("\"left\"(note, 10)") != std::string::npos);
         CHECK(target.value("INSERT INTO parent (code) VALUES ('z') RETURNING id || ' ' || state || "
                            "' ' || open || ' ' || price") == "3 on true 1.50");
@@ -245,8 +246,8 @@ TEST_CASE("copy: all streams of MySQL read one moment while a writer commits", "
         for (int i = 0; i < 10 && problem.empty(); ++i) {
             streams = std::max(streams, run(source, target, options).streams);
             if (target.value("SELECT (SELECT n FROM a) + (SELECT n FROM b)") != "1000000")
-                problem = "the sum is " +
-                          target.value("SELECT (SELECT n FROM a) + (SELECT n FROM b)");
+                problem =
+                    "the sum is " + target.value("SELECT (SELECT n FROM a) + (SELECT n FROM b)");
             Cancel cancel;
             copy::discard(target.url(), cancel);
         }
