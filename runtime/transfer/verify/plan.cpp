@@ -262,6 +262,12 @@ ColumnPair pair_columns(Flavour source_flavour, const TypedColumn& source, Flavo
     ColumnPair pair;
     pair.source.family = family(source_flavour, source);
     pair.target.family = family(target_flavour, target);
+    // MariaDB's JSON is a text that it keeps as it is, as PostgreSQL's json is.
+    auto keeps_text = [](const Side& side, const TypedColumn& column) {
+        return column.json || side.family == Family::json_text;
+    };
+    if (keeps_text(pair.source, source) && keeps_text(pair.target, target))
+        pair.source.family = pair.target.family = Family::json_text;
     pair.form = pair_form(pair.source.family, pair.target.family);
     const bool same_engine = source_flavour == target_flavour;
     if (same_engine && source_flavour == Flavour::sqlite)
