@@ -6,6 +6,7 @@
 #include "bindings/db.h"
 #include "bindings/db_fence.h"
 #include "bindings/value_types.h"
+#include "runtime/transfer/verify/repair_file.h"
 #include "runtime/transfer/verify/verify.h"
 
 namespace runbook::bindings {
@@ -181,6 +182,40 @@ void register_verify(vm::State& state, vm::Registry& registry) {
             verify::Options native = native_options(options);
             native.tables = {std::move(name)};
             return verify_job(call, source, target, std::move(native), options.fence);
+        });
+    area.def("repair",
+             "Compares as verify.database does, and writes the statements that would make the "
+             "target equal into a file of mode 0600. Nothing runs them. A table without a key gets "
+             "none.")
+        .param("source", source_doc)
+        .param("target", target_doc)
+        .param("file", "its path; one that is there already is refused")
+        .param("options", "as for verify.database")
+        .returns("table", "as from verify.database; repairs is the number of statements, "
+                          "not_repaired that of differences without one")
+        .raises({"file.exists", "file.error", "db.connection", "db.auth", "db.permission",
+                 "db.error", "argument", "cancelled", "timeout"})
+        .writes()
+        .example(
+            std::string(example) +
+            "db.execute(target, \"update t set v = 'b'\")\nfs.remove('repair.sql')\n"
+            "assert(verify.repair(source, target, 'repair.sql', { recheck = 0 }).repairs == 1)\n"
+            "assert(fs.read('repair.sql'):find(\"UPDATE\", 1, true))")
+        .native([](bind::Call& call, HandlePtr source, HandlePtr target, std::string file,
+                   VerifyOptions options) {
+            call.permissions().check_file(file);
+            auto out = std::make_shared<std::unique_ptr<verify::RepairFile>>();
+            verify::Options native = native_options(options);
+            native.repair = [out](const std::string& sql) { (*out)->write(sql); };
+            bind::Job<Map> job = verify_job(call, source, target, std::move(native), options.fence);
+            job.work = [compare = std::move(job.work), out, file, from = source->url(),
+                        to = target->url()](Cancel& cancel) {
+                *out = std::make_unique<verify::RepairFile>(file, from, to);
+                Map result = compare(cancel);
+                (*out)->end(result.integer("repairs"), result.integer("not_repaired"));
+                return result;
+            };
+            return job;
         });
     area.def("counts", "Compares numbers of rows only; coverage stays 0, so it never stands for a "
                        "verification.")

@@ -534,6 +534,30 @@ function verify.database(source, target, options) end
 ---@return table as from verify.database
 function verify.table(source, target, name, options) end
 
+---@class verify.repair.options
+---@field mode? string "full" (every row), "counts" or "sample"; the last two never reach coverage 1
+---@field tables? string[] only these tables; one that the source lacks is unchecked
+---@field exclude? string[] tables left out on purpose
+---@field omit_columns? string[] `table.column` that the target lacks on purpose
+---@field rename? table { [source table] = "target table" }
+---@field schema? string PostgreSQL schema on either side (default public)
+---@field snapshot? string an exported PostgreSQL snapshot to read the source at; no re-check then
+---@field zero_dates? string "null": MySQL's 0000-00-00 counts as NULL
+---@field sample? integer rows a table in mode sample (default 1000)
+---@field samples? integer differing rows that are shown (default 20)
+---@field recheck? integer how often differing rows are read again (default 3)
+---@field recheck_delay? string|number before the first re-check, three times as long before each further one (default 250ms)
+---@field values? boolean false: name differing columns without their values
+---@field fence? fence what db.write_fence returned: fence_held says whether anything was written since it was closed, until the comparison had ended
+
+---Compares as verify.database does, and writes the statements that would make the target equal into a file of mode 0600. Nothing runs them. A table without a key gets none.
+---@param source connection a connection; the side that is believed
+---@param target connection a connection; the side that is judged
+---@param file string its path; one that is there already is refused
+---@param options? verify.repair.options as for verify.database
+---@return table as from verify.database; repairs is the number of statements, not_repaired that of differences without one
+function verify.repair(source, target, file, options) end
+
 ---@class verify.counts.options
 ---@field mode? string "full" (every row), "counts" or "sample"; the last two never reach coverage 1
 ---@field tables? string[] only these tables; one that the source lacks is unchecked

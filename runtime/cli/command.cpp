@@ -413,6 +413,8 @@ const std::vector<Command>& table() {
           {"exclude", "NAME", "not this table", Complete::nothing, true},
           {"schema", "NAME", "PostgreSQL schema (default public)"},
           {"hide-values", "", "name differing columns without their values"},
+          {"repair", "FILE",
+           "write the statements that would make TARGET equal; nothing runs them"},
           output},
          "runbook verify postgres://app@db1/shop mysql://app@db2/shop\n"
          "runbook verify sqlite:shop.db sqlite:copy.db --mode counts",

@@ -1,6 +1,7 @@
 """What verify must find: two hundred single changes in a copied database, each told by table, key and column, and nothing else; and twenty
 random databases, copied and not touched, in which it finds nothing."""
 import random
+import sqlite3
 
 import pytest
 
@@ -102,3 +103,49 @@ def test_nothing_is_found_where_nothing_differs(runbook, scratch, tmp_path, seed
     assert runbook("copy", first.url, target).exit == 0
     verified = runbook("verify", first.url, target)
     assert verified.exit == 0, verified.out
+
+
+@pytest.mark.parametrize("kind", ["MYSQL", "MARIADB", "PG", "SQLITE"])
+def test_what_a_repair_writes_makes_the_target_equal(runbook, scratch, tmp_path, kind):
+    source = scratch("PG")
+    fill(source, 200)
+    if kind == "SQLITE":
+        target_url, run_script = f"sqlite:{tmp_path}/copy.db", lambda text: sqlite_script(tmp_path / "copy.db", text)
+    else:
+        target = scratch(kind)
+        target_url, run_script = target.url, lambda text: server_script(target, text)
+    assert runbook("copy", source.url, target_url).exit == 0
+    longer = "k || ' '" if kind in ("PG", "SQLITE") else "concat(k, ' ')"
+    run_script("update keyed set n = -1, body = 'it''s', data = null, at = null, doc = '{}', u = null, f = 0 where id between 10 and 60;\n"
+               f"delete from keyed where id > 190;\ninsert into keyed (id) values (1000);\nupdate texts set k = {longer} where v < 5;\n"
+               "delete from keyless where a = 7;")
+    file = tmp_path / "repair.sql"
+    found = runbook("verify", source.url, target_url, "--repair", file)
+    assert found.exit == 1
+    assert found.out.endswith(f"repair: 70 statements in {file}; 4 differences without one\n"), found.out  # 51 + 10 + 1 + 8
+    assert file.stat().st_mode & 0o777 == 0o600
+    text = file.read_text()
+    assert "-- keyless: 4 more without a statement: the table has no key\n" in text
+    again = runbook("verify", source.url, target_url, "--repair", file)
+    assert again.exit == 2 and f"{file}: the file is there already" in again.err
+    run_script(text)
+    after = runbook("verify", source.url, target_url, "--exclude", "keyless")
+    assert after.exit == 0, after.out
+
+
+def sqlite_script(path, text):
+    connection = sqlite3.connect(path)
+    connection.executescript(text)
+    connection.close()
+
+
+def server_script(target, text):
+    connection = target.connect()
+    with connection.cursor() as cursor:
+        if target.kind == "PG":
+            cursor.execute(text)
+        else:  # one statement a line, whatever the values hold
+            for line in text.splitlines():
+                if not line.startswith("--"):
+                    cursor.execute(line.removesuffix(";"))
+    connection.close()

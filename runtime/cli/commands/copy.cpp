@@ -8,11 +8,13 @@
 #include "runtime/cli/output.h"
 #include "runtime/cli/passwords.h"
 #include "runtime/cli/working.h"
+#include "runtime/transfer/verify/repair_file.h"
 #include "runtime/transfer/verify/verify.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <memory>
 
 namespace runbook::cli {
 
@@ -32,9 +34,9 @@ Ends ends_of(const Arguments& arguments) {
 
 /// What is refused before a row is written is exit 2; what went wrong later is 1.
 bool before_the_start(const Error& error) {
-    static const std::vector<std::string> kinds = {"usage",         "argument",      "copy.refused",
-                                                   "db.connection", "db.auth",       "db.not_empty",
-                                                   "db.permission", "db.unsupported"};
+    static const std::vector<std::string> kinds = {
+        "usage",        "argument",      "copy.refused",   "db.connection", "db.auth",
+        "db.not_empty", "db.permission", "db.unsupported", "file.exists"};
     return std::find(kinds.begin(), kinds.end(), error.kind()) != kinds.end();
 }
 
@@ -146,6 +148,12 @@ int run_verify(const Context&, const Arguments& arguments) {
     options.show_values = !arguments.has("hide-values");
     const std::string output = output_or_default(arguments.text("output"));
     return with_progress(output, [&](const ProgressPtr& progress, Cancel& cancel) {
+        std::unique_ptr<verify::RepairFile> file;
+        if (arguments.has("repair")) {
+            file = std::make_unique<verify::RepairFile>(arguments.text("repair"), ends.source,
+                                                        ends.target);
+            options.repair = [&](const std::string& sql) { file->write(sql); };
+        }
         const verify::Result result =
             verify::verify_database(ends.source, ends.target, options, progress, cancel);
         end_progress(progress);
@@ -153,6 +161,11 @@ int run_verify(const Context&, const Arguments& arguments) {
             print_event("verify.finished", verify::to_map(result));
         else
             fmt::print("{}", redact(text_of(result)));
+        if (file) {
+            const std::string told = file->end(result.repairs, result.not_repaired);
+            if (output != "json")
+                fmt::print("{}\n", told);
+        }
         return result.passed() ? engine::succeeded : engine::failed;
     });
 }

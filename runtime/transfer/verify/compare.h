@@ -66,6 +66,19 @@ struct Suspected {
 };
 void recheck(const std::vector<Suspected>& tables, RowSource& source, RowSource& target,
              const Options& options, Cancel& cancel);
+/// Calls `look(suspect, source row, target row)` for every suspect that is not fixed, a few hundred
+/// keys a query; a row that is not there is empty.
+using Look = std::function<void(Suspect&, const std::string&, const std::string&)>;
+void look_up(const TablePlan& plan, std::vector<Suspect>& suspects, RowSource& source,
+             RowSource& target, Cancel& cancel, const Look& look);
+
+struct Repaired {
+    std::int64_t statements = 0;
+    std::int64_t left = 0; ///< differences without a statement: no key, in motion, beyond the limit
+};
+/// Writes a statement for each difference that still stands as it was last seen.
+Repaired write_repair(const TablePlan& plan, Comparison& comparison, RowSource& source,
+                      RowSource& target, RepairSink& sink, Cancel& cancel);
 /// Mode::sample: rows that the source chooses, looked up on both sides.
 void compare_sample(const TablePlan& plan, RowSource& source, RowSource& target,
                     const Options& options, Cancel& cancel, Comparison& comparison);

@@ -205,6 +205,8 @@ std::string quote_text(const std::string& text) {
     return out + "'";
 }
 
+} // namespace
+
 std::string text_literal(Flavour flavour, std::string_view text) {
     if (flavour == Flavour::postgresql)
         return quote_text(std::string(text));
@@ -212,6 +214,8 @@ std::string text_literal(Flavour flavour, std::string_view text) {
         return fmt::format("_utf8mb4 X'{}'", digest::hex(text));
     return fmt::format("CAST(X'{}' AS TEXT)", digest::hex(text));
 }
+
+namespace {
 
 /// Empty where the literal might miss the row.
 std::string literal(const ColumnPair& pair, const Side& side, const CellView& cell) {

@@ -48,4 +48,7 @@ ColumnPair pair_columns(db::Flavour source_flavour, const TypedColumn& source,
 /// empty where a key cannot be written as a literal that surely finds its row.
 std::string where_keys(const TablePlan& plan, Which which, const std::vector<std::string>& keys);
 
+/// The text as a literal of this engine, whatever characters it holds.
+std::string text_literal(db::Flavour flavour, std::string_view text);
+
 } // namespace runbook::verify

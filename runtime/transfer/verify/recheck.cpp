@@ -69,11 +69,11 @@ bool observe(const TablePlan& plan, Suspect& suspect, const std::string& source,
     return true;
 }
 
-/// Calls `look(suspect, source row, target row)` for every suspect that is not fixed, a few hundred
-/// keys a query. Where a key cannot be written as a literal, its suspect becomes fixed.
-template <class Look>
+} // namespace
+
+// Where a key cannot be written as a literal, its suspect becomes fixed.
 void look_up(const TablePlan& plan, std::vector<Suspect>& suspects, RowSource& source,
-             RowSource& target, Cancel& cancel, Look look) {
+             RowSource& target, Cancel& cancel, const Look& look) {
     for (std::size_t from = 0; from < suspects.size(); from += keys_at_once) {
         const std::size_t to = std::min(suspects.size(), from + keys_at_once);
         std::vector<std::string> keys;
@@ -98,6 +98,8 @@ void look_up(const TablePlan& plan, std::vector<Suspect>& suspects, RowSource& s
         }
     }
 }
+
+namespace {
 
 /// Under the snapshots of the comparison a look-up must find what the streams saw. Where it does
 /// not, the key's literal misses its row, and believing it later would make a difference vanish.

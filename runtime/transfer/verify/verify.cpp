@@ -102,6 +102,7 @@ class Verification {
         for (TablePlan& plan : plans_)
             compare(plan);
         settle();
+        write_repairs();
         sum_up();
         result_.seconds = time::monotonic() - began;
         return std::move(result_);
@@ -232,6 +233,30 @@ class Verification {
             for (const Suspected& table : suspected)
                 unchecked(table.plan->name,
                           "differences could not be read again: " + error.message());
+        }
+    }
+
+    void write_repairs() {
+        if (!options_.repair || options_.mode != Mode::full)
+            return;
+        RepairSink sink = options_.repair;
+        std::size_t at = 0;
+        for (Comparison& comparison : comparisons_) {
+            const TablePlan& plan = plans_[at];
+            if (!checked_[at++] ||
+                comparison.result.mismatches() + comparison.result.unsettled == 0)
+                continue;
+            const Repaired repaired =
+                write_repair(plan, comparison, *source_, *target_, sink, cancel_);
+            result_.repairs += repaired.statements;
+            result_.not_repaired += repaired.left;
+            if (repaired.left > 0)
+                sink(
+                    fmt::format("-- {}: {} more without a statement: {}\n", plan.name,
+                                text::grouped(repaired.left),
+                                plan.key_columns == 0
+                                    ? "the table has no key"
+                                    : "in motion, more than are remembered, or without a literal"));
         }
     }
 
@@ -392,6 +417,8 @@ Map to_map(const Result& result) {
             {"only_in_target", texts(result.only_in_target)},
             {"match_ratio", result.match_ratio},
             {"passed", result.passed()},
+            {"repairs", result.repairs},
+            {"not_repaired", result.not_repaired},
             {"seconds", result.seconds},
             {"detail", result.summary()}};
 }

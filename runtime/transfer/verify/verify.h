@@ -10,6 +10,7 @@
 #include "runtime/db/url.h"
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 #include <string_view>
@@ -26,6 +27,9 @@ enum class Mode : std::uint8_t {
 /// "full", "counts", "sample"; throws Error{`argument`}.
 Mode parse_mode(std::string_view word);
 
+/// Takes statements, each with its end of line.
+using RepairSink = std::function<void(const std::string& sql)>;
+
 struct Options {
     Mode mode = Mode::full;
     std::vector<std::string> tables;  ///< source names; empty: all
@@ -40,6 +44,9 @@ struct Options {
     std::size_t samples = 20;    ///< differing rows that are shown
     bool show_values = true;     ///< false: names of columns only
     bool zero_date_is_null = false; ///< MySQL's 0000-00-00 counts as NULL
+    /// Where the statements go that would make the target equal; Mode::full only. They hold the
+    /// values as they are, secrets included.
+    RepairSink repair;
 };
 
 struct ColumnDifference {
@@ -81,6 +88,8 @@ struct Result {
     double coverage = 0; ///< compared share of what was asked for; 1 only if nothing is unchecked
     double match_ratio = 0; ///< equal rows over the larger side's rows
     double seconds = 0;
+    std::int64_t repairs = 0;      ///< statements that Options::repair was given
+    std::int64_t not_repaired = 0; ///< differences for which there is none
     std::int64_t mismatches() const { return missing + extra + changed; }
     /// True only for full coverage without a difference, unsettled row or unchecked table.
     bool passed() const {
