@@ -198,9 +198,8 @@ void register_verify(vm::State& state, vm::Registry& registry) {
         .writes()
         .example(
             std::string(example) +
-            "db.execute(target, \"update t set v = 'b'\")\nfs.remove('repair.sql')\n"
-            "assert(verify.repair(source, target, 'repair.sql', { recheck = 0 }).repairs == 1)\n"
-            "assert(fs.read('repair.sql'):find(\"UPDATE\", 1, true))")
+            "db.execute(target, \"update t set v = 'b'\")\n"
+            "assert(verify.repair(source, target, 'repair.sql', { recheck = 0 }).repairs == 1)")
         .native([](bind::Call& call, HandlePtr source, HandlePtr target, std::string file,
                    VerifyOptions options) {
             call.permissions().check_file(file);
