@@ -265,12 +265,8 @@ class BinaryCursor : public StreamCursor {
 
     void release() override {
         metadata_.reset();
-        // What is left is read and dropped, and a CALL's status with it: it may be sent again.
-        if (statement_ && session_.alive()) {
-            mysql_stmt_free_result(statement_.get());
-            while (mysql_stmt_next_result(statement_.get()) == 0)
-                mysql_stmt_free_result(statement_.get());
-        }
+        if (statement_ && session_.alive())
+            drop_results(statement_.get()); // it may be sent again
         statement_.reset();
     }
 
@@ -283,6 +279,12 @@ class BinaryCursor : public StreamCursor {
 };
 
 } // namespace
+
+void drop_results(MYSQL_STMT* statement) {
+    mysql_stmt_free_result(statement);
+    while (mysql_stmt_next_result(statement) == 0)
+        mysql_stmt_free_result(statement);
+}
 
 std::unique_ptr<Cursor> open_text_cursor(Session& session, const StatementOptions& options,
                                          bool plain, Cancel& cancel) {

@@ -26,7 +26,7 @@ class PreparedStatement final : public Prepared {
             stopped = watch.fired();
             timed_out = watch.timed_out();
         }
-        clear();
+        drop_results(statement_.get());
         session_.finish(executed, sql_, reading_, stopped, timed_out, cancel);
         return executed;
     }
@@ -43,15 +43,8 @@ class PreparedStatement final : public Prepared {
   private:
     Bound begin(std::span<const Value> params) {
         check_parameter_count(count_, params.size());
-        clear();
+        drop_results(statement_.get()); // also where the last one ended with an error
         return Bound(params);
-    }
-
-    /// Drops what is left of the last result, also where it ended with an error.
-    void clear() {
-        mysql_stmt_free_result(statement_.get());
-        while (mysql_stmt_next_result(statement_.get()) == 0)
-            mysql_stmt_free_result(statement_.get());
     }
 
     Session& session_;

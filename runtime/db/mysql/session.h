@@ -170,6 +170,8 @@ class Watch {
     std::unique_ptr<Cancel::Hook> hook_;
 };
 
+/// Reads and drops what is left of a statement's results, and a CALL's status with them.
+void drop_results(MYSQL_STMT* statement);
 std::unique_ptr<Cursor> open_text_cursor(Session& session, const StatementOptions& options,
                                          bool plain, Cancel& cancel);
 /// Statements whose result may be cut off by a KILL without undoing an effect.

@@ -235,12 +235,17 @@ Result Session::run(const std::string& sql, const Bound* bound, Cancel& cancel,
                     std::chrono::milliseconds timeout, Send what) {
     cancel.check("a statement");
     send(sql, bound, timeout, what);
+    Result last = last_result(cancel);
+    check_read_only();
+    return last;
+}
+
+Result Session::last_result(Cancel& cancel) {
     Result last;
     while (Result result = next_result(cancel))
         last = std::move(result);
     if (cancel.requested() || cancel_sent_)
         absorb_late_cancel();
-    check_read_only();
     return last;
 }
 
@@ -392,20 +397,12 @@ void Session::set_read_only(bool read_only, Cancel& cancel) {
 
 Result Session::parse_as(const std::string& name, const std::string& sql, Cancel& cancel) {
     cancel.check("a statement");
-    auto answer = [&] {
-        Result last;
-        while (Result result = next_result(cancel))
-            last = std::move(result);
-        if (cancel.requested() || cancel_sent_)
-            absorb_late_cancel();
-        return last;
-    };
     arm({});
     sent(PQsendPrepare(connection_, name.c_str(), sql.c_str(), 0, nullptr));
-    answer();
+    last_result(cancel);
     arm({});
     sent(PQsendDescribePrepared(connection_, name.c_str()));
-    return answer();
+    return last_result(cancel);
 }
 
 Session::Described Session::parse(const std::string& sql, Cancel& cancel) {

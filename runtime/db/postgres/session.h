@@ -88,6 +88,8 @@ class Session : public PreparingConnection {
     /// the timeout reaches the server; throws where the result is an error, after draining the
     /// rest.
     Result next_result(Cancel& cancel);
+    /// Of all that a statement gives; a cancel that may still be on its way has struck by then.
+    Result last_result(Cancel& cancel);
     void send(const std::string& sql, const Bound* bound, std::chrono::milliseconds timeout,
               Send what = Send::statement);
     /// Reads what is left of a statement, and drops it.
