@@ -20,6 +20,7 @@ using std::chrono::seconds;
 
 constexpr milliseconds request_timeout{15'000};
 constexpr milliseconds revoke_timeout{5'000};
+constexpr seconds longest_revoking{10}; ///< all of them together
 
 std::string variable(const char* name) {
     const char* value = std::getenv(name);
@@ -366,39 +367,38 @@ bool Client::renew(Lease& lease) {
     return fine;
 }
 
+std::string Client::revoke_one(const std::string& id, SecretPtr login, Clock::time_point give_up,
+                               Cancel& cancel) {
+    try {
+        if (Clock::now() > give_up)
+            throw Error("secret.unavailable", "Vault answers too slowly");
+        const std::string path = id.empty() ? "auth/token/revoke-self" : "sys/leases/revoke";
+        const Answer answer = id.empty() ? ask("POST", path, Map{}, login, cancel, true)
+                                         : ask("PUT", path, Map{{"lease_id", id}},
+                                               login ? login : token(cancel), cancel, true);
+        if (answer.status >= 300)
+            refuse(path, answer);
+    } catch (const Error& error) {
+        return error.message();
+    }
+    return "";
+}
+
 void Client::revoke_all(std::map<std::string, Lease> leases, SecretPtr login) {
     Cancel cancel;
     const auto complain = [](const std::string& what, const std::string& why, const Lease& lease) {
+        if (why.empty())
+            return;
         const auto left = std::chrono::duration_cast<seconds>(lease.ends - Clock::now());
         fmt::print(stderr, "warning: vault: {} was not revoked: {}; it ends by itself in {}\n",
                    what, redact(why), clock_text(left));
     };
-    const auto give_up = Clock::now() + seconds(10);
-    for (const auto& [path, lease] : leases) {
-        if (lease.id.empty() || lease.ends < Clock::now())
-            continue;
-        try {
-            if (Clock::now() > give_up)
-                throw Error("secret.unavailable", "Vault answers too slowly");
-            const Answer answer = ask("PUT", "sys/leases/revoke", Map{{"lease_id", lease.id}},
-                                      login ? login : token(cancel), cancel, true);
-            if (answer.status >= 300)
-                refuse("sys/leases/revoke", answer);
-        } catch (const Error& error) {
-            complain("the lease of " + path, error.message(), lease);
-        }
-    }
-    if (!login)
-        return;
-    try {
-        if (Clock::now() > give_up)
-            throw Error("secret.unavailable", "Vault answers too slowly");
-        const Answer answer = ask("POST", "auth/token/revoke-self", Map{}, login, cancel, true);
-        if (answer.status >= 300)
-            refuse("auth/token/revoke-self", answer);
-    } catch (const Error& error) {
-        complain("the login", error.message(), leases[""]);
-    }
+    const auto give_up = Clock::now() + longest_revoking;
+    for (const auto& [path, lease] : leases)
+        if (!lease.id.empty() && lease.ends >= Clock::now())
+            complain("the lease of " + path, revoke_one(lease.id, login, give_up, cancel), lease);
+    if (login)
+        complain("the login", revoke_one("", login, give_up, cancel), leases[""]);
 }
 
 std::vector<Taken> Client::taken() {
@@ -409,19 +409,10 @@ std::vector<Taken> Client::taken() {
 std::vector<std::pair<std::string, std::string>> Client::revoke(const std::vector<std::string>& ids,
                                                                 Cancel& cancel) {
     std::vector<std::pair<std::string, std::string>> problems;
-    const auto give_up = Clock::now() + seconds(10);
-    for (const std::string& id : ids) {
-        try {
-            if (Clock::now() > give_up)
-                throw Error("secret.unavailable", "Vault answers too slowly");
-            const Answer answer =
-                ask("PUT", "sys/leases/revoke", Map{{"lease_id", id}}, token(cancel), cancel, true);
-            if (answer.status >= 300)
-                refuse("sys/leases/revoke", answer);
-        } catch (const Error& error) {
-            problems.emplace_back(id, error.message());
-        }
-    }
+    const auto give_up = Clock::now() + longest_revoking;
+    for (const std::string& id : ids)
+        if (std::string why = revoke_one(id, nullptr, give_up, cancel); !why.empty())
+            problems.emplace_back(id, std::move(why));
     return problems;
 }
 

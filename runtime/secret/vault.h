@@ -54,6 +54,9 @@ class Client {
     void start_renewing();
     void renew_all();
     bool renew(Lease& lease);
+    /// Why a lease (or the login, where `id` is empty) was not revoked; nothing where it was.
+    std::string revoke_one(const std::string& id, SecretPtr login, Clock::time_point give_up,
+                           Cancel& cancel);
     void revoke_all(std::map<std::string, Lease> leases, SecretPtr login);
     static void set_length(Lease& lease, std::int64_t seconds);
 
