@@ -19,44 +19,6 @@ namespace {
 
 constexpr std::size_t deepest = 500; // a Value is destroyed by recursion
 
-// --- UTF-8
-// -------------------------------------------------------------------------------------------
-
-/// Length of the valid UTF-8 sequence at `at`, 0 where there is none (overlong forms and surrogates
-/// included).
-std::size_t sequence(std::string_view text, std::size_t at) {
-    const auto byte = [&](std::size_t i) {
-        return at + i < text.size() ? static_cast<unsigned char>(text[at + i]) : 0u;
-    };
-    const unsigned first = byte(0);
-    if (first < 0x80)
-        return 1;
-    const std::size_t length = first >= 0xF0 ? 4 : first >= 0xE0 ? 3 : first >= 0xC2 ? 2 : 0;
-    if (length == 0 || first > 0xF4)
-        return 0;
-    for (std::size_t i = 1; i < length; ++i)
-        if ((byte(i) & 0xC0) != 0x80)
-            return 0;
-    const unsigned second = byte(1);
-    const bool wrong = (first == 0xE0 && second < 0xA0) || (first == 0xED && second > 0x9F) ||
-                       (first == 0xF0 && second < 0x90) || (first == 0xF4 && second > 0x8F);
-    return wrong ? 0 : length;
-}
-
-} // namespace
-
-bool valid_utf8(std::string_view text) {
-    for (std::size_t at = 0; at < text.size();) {
-        const std::size_t length = sequence(text, at);
-        if (length == 0)
-            return false;
-        at += length;
-    }
-    return true;
-}
-
-namespace {
-
 using Entries = std::vector<std::pair<std::string, Value>>;
 
 // --- reading -------------------------------------------------------------------------------------
@@ -181,7 +143,7 @@ class Reader : public nlohmann::json_sax<nlohmann::json> {
     /// The character that the reader, having read `position` bytes, did not like.
     std::string shown_at(std::size_t position) const {
         const std::size_t at = position ? position - 1 : 0;
-        const std::size_t length = at < text_.size() ? sequence(text_, at) : 0;
+        const std::size_t length = at < text_.size() ? utf8_sequence(text_, at) : 0;
         const auto byte = static_cast<unsigned char>(at < text_.size() ? text_[at] : 0);
         if (length == 0 || byte < 0x20)
             return "byte 0x" + digest::hex({reinterpret_cast<const char*>(&byte), 1});
@@ -276,7 +238,7 @@ Value read(std::string_view text, bool tagged) {
 void write_text(std::string& out, std::string_view text) {
     out += '"';
     for (std::size_t at = 0; at < text.size();) {
-        const std::size_t length = sequence(text, at);
+        const std::size_t length = utf8_sequence(text, at);
         const char c = text[at];
         if (length == 0) {
             out += "\xEF\xBF\xBD";

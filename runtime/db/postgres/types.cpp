@@ -268,7 +268,7 @@ bool bytes_differ(std::span<const Value> params) {
     return std::any_of(params.begin(), params.end(), [](const Value& value) {
         const auto* text = value.get<std::string>();
         return text && (text->find('\\') != std::string::npos ||
-                        text->find('\0') != std::string::npos || !json::valid_utf8(*text));
+                        text->find('\0') != std::string::npos || !valid_utf8(*text));
     });
 }
 
