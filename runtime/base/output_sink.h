@@ -36,4 +36,25 @@ void each_line(std::string_view text, Fn&& fn) {
     }
 }
 
+/// Who gets a command's output, which outlives this: by the block where it takes blocks.
+class OutputReceiver {
+  public:
+    explicit OutputReceiver(ProgressSink* sink)
+        : sink_(sink), blocks_(dynamic_cast<OutputSink*>(sink)) {}
+    explicit operator bool() const { return sink_ != nullptr; }
+    bool full() const { return blocks_ && blocks_->full(); }
+    void lines(std::string_view stream, std::string text) const {
+        if (text.empty())
+            return;
+        if (blocks_)
+            blocks_->lines(stream, std::move(text));
+        else if (sink_)
+            each_line(text, [&](std::string_view line) { sink_->line(stream, line); });
+    }
+
+  private:
+    ProgressSink* sink_;
+    OutputSink* blocks_; ///< the same one
+};
+
 } // namespace runbook

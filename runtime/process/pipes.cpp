@@ -49,7 +49,7 @@ void OutputStream::append(std::string_view data) {
     if (kept_.size() >= keep_)
         earlier_ = std::exchange(kept_, {});
     kept_.append(data);
-    if (sink_)
+    if (receiver_)
         hand_on(redactor_.write(data));
 }
 
@@ -65,16 +65,15 @@ void OutputStream::hand_on(std::string redacted) {
         line_ = redacted.substr(end);
         redacted.erase(end);
     }
-    if (!redacted.empty())
-        emit(std::move(redacted));
+    receiver_.lines(name_, std::move(redacted));
 }
 
 void OutputStream::finish() {
-    if (!sink_)
+    if (!receiver_)
         return;
     hand_on(redactor_.finish());
     if (!line_.empty())
-        emit(std::exchange(line_, {}) + "\n");
+        receiver_.lines(name_, std::exchange(line_, {}) + "\n");
 }
 
 std::string OutputStream::take() {
@@ -89,13 +88,6 @@ std::string OutputStream::take() {
             kept_.erase(0, line + 1);
     }
     return std::move(kept_);
-}
-
-void OutputStream::emit(std::string lines) {
-    if (blocks_)
-        blocks_->lines(name_, std::move(lines));
-    else
-        each_line(lines, [this](std::string_view line) { sink_->line(name_, line); });
 }
 
 } // namespace runbook::process

@@ -38,10 +38,10 @@ ssize_t write_pipe(int fd, std::string_view data);
 class OutputStream {
   public:
     OutputStream(const char* name, std::size_t keep, ProgressSink* sink)
-        : name_(name), keep_(keep), sink_(sink), blocks_(dynamic_cast<OutputSink*>(sink)) {}
+        : name_(name), keep_(keep), receiver_(sink) {}
     void append(std::string_view data);
     /// Whether who gets the lines is behind: read no more for now.
-    bool full() const { return blocks_ && blocks_->full(); }
+    bool full() const { return receiver_.full(); }
     /// Hands on a last line without a newline.
     void finish();
     std::string take();
@@ -49,12 +49,10 @@ class OutputStream {
 
   private:
     void hand_on(std::string redacted);
-    void emit(std::string lines);
 
     const char* name_;
     std::size_t keep_;
-    ProgressSink* sink_;
-    OutputSink* blocks_; ///< the same one, where it takes whole blocks
+    OutputReceiver receiver_;
     StreamRedactor redactor_;
     std::string earlier_, kept_; ///< the end of the stream: at least `keep` bytes of it
     std::string line_;           ///< redacted, its end has not come yet

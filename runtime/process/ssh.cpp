@@ -25,8 +25,7 @@ std::string new_mark() {
 class Messages : public OutputSink {
   public:
     Messages(std::string mark, ProgressPtr sink)
-        : mark_(std::move(mark) + " "), sink_(std::move(sink)),
-          blocks_(dynamic_cast<OutputSink*>(sink_.get())) {}
+        : mark_(std::move(mark) + " "), sink_(std::move(sink)), receiver_(sink_.get()) {}
 
     void report(const ProgressReport&) override {}
     void line(std::string_view stream, std::string_view text) override {
@@ -35,12 +34,9 @@ class Messages : public OutputSink {
     void lines(std::string_view stream, std::string text) override {
         if (stream == "stderr" && text.find(mark_) != std::string::npos)
             text = taken(text);
-        if (blocks_ && !text.empty())
-            blocks_->lines(stream, std::move(text));
-        else if (sink_)
-            each_line(text, [&](std::string_view line) { sink_->line(stream, line); });
+        receiver_.lines(stream, std::move(text));
     }
-    bool full() const override { return blocks_ && blocks_->full(); }
+    bool full() const override { return receiver_.full(); }
 
     bool has(std::string_view message) const {
         return std::find(messages_.begin(), messages_.end(), message) != messages_.end();
@@ -82,7 +78,7 @@ class Messages : public OutputSink {
 
     std::string mark_;
     ProgressPtr sink_;
-    OutputSink* blocks_;                ///< the same one, where it takes whole blocks
+    OutputReceiver receiver_;
     std::vector<std::string> messages_; ///< written on the thread of run_remote alone
 };
 
