@@ -30,6 +30,16 @@ void make_room(std::size_t transfers) {
 
 } // namespace
 
+Error error_of(const std::exception_ptr& thrown) {
+    try {
+        std::rethrow_exception(thrown);
+    } catch (const Error& error) {
+        return error;
+    } catch (const std::exception& error) {
+        return {"internal", error.what()};
+    }
+}
+
 Hub& Hub::one() {
     static auto* const hub = new Hub; // never destroyed: its thread runs to the end of the process
     return *hub;

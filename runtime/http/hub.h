@@ -4,6 +4,7 @@
 // server has closed would be sent twice.
 #pragma once
 
+#include "runtime/base/error.h"
 #include "runtime/http/task.h"
 
 #include <chrono>
@@ -14,6 +15,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <variant>
 #include <vector>
 
 namespace runbook::http {
@@ -57,21 +59,28 @@ class Hub {
     std::vector<std::function<void()>> posted_;
 };
 
+/// What an exception says, as a value: an exception object that two threads hold is freed by
+/// whichever is last.
+Error error_of(const std::exception_ptr& thrown);
+
 /// Blocks the calling thread, which is not the hub's, until the task that `begin` makes has ended.
 template <class Begin>
 auto wait_for(Begin begin) {
     using T = decltype(begin().await_resume());
-    auto promise = std::make_shared<std::promise<T>>();
+    auto promise = std::make_shared<std::promise<std::variant<T, Error>>>();
     auto future = promise->get_future();
     Hub::one().post([&begin, promise] {
-        drive<T>(begin(), [promise](std::optional<T> value, std::exception_ptr error) {
+        drive<T>(begin(), [promise](std::optional<T> value, const std::exception_ptr& error) {
             if (error)
-                promise->set_exception(error);
+                promise->set_value(error_of(error));
             else
                 promise->set_value(std::move(*value));
         });
     });
-    return future.get();
+    std::variant<T, Error> answer = future.get();
+    if (const Error* error = std::get_if<Error>(&answer))
+        throw *error;
+    return std::get<T>(std::move(answer));
 }
 
 } // namespace runbook::http
