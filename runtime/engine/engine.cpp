@@ -319,8 +319,7 @@ int Engine::continue_run(const std::string& run, const std::string& mode, const 
     load_pinned(session, *record);
     const Map plan = *describe_head(session).get<Map>();
     session.plan_sha256 = plan_hash(session, plan);
-    session.take_lease();
-    session.keep_lease();
+    session.hold_lease();
     try {
         session.journal->take_locks(run, locks_of(plan), current_user());
     } catch (const Error& error) {
@@ -423,8 +422,7 @@ void Engine::post_notices(const std::string& run, const Options& options) {
         throw Error("usage", fmt::format("no run '{}' in {}", run, session.journal_location));
     load_pinned(session, *record);
     session.plan_sha256 = plan_hash(session, *describe(session).get<Map>());
-    session.take_lease();
-    session.keep_lease();
+    session.hold_lease();
     session.on_begin = [] {};
     impl_->run(session, session.journal->events(run), "");
 }

@@ -2,6 +2,7 @@
 
 #include "runtime/base/error.h"
 #include "runtime/base/value.h"
+#include "runtime/engine/lists.h"
 #include "runtime/vm/embedded.h"
 #include "runtime/vm/error_table.h"
 #include "runtime/vm/values.h"
@@ -61,17 +62,10 @@ void push_require(lua_State* L) {
     lua_remove(L, -2);
 }
 
-const List& list_of(const Map& map, std::string_view key) {
-    static const List none;
-    const Value* found = map.find(key);
-    const List* list = found ? found->get<List>() : nullptr;
-    return list ? *list : none;
-}
-
 /// Calls fn with each table of a list.
 template <class Fn>
 void each(const Map& map, std::string_view key, Fn fn) {
-    for (const Value& value : list_of(map, key))
+    for (const Value& value : list_at(map, key))
         if (const Map* entry = value.get<Map>())
             fn(*entry);
 }
@@ -100,7 +94,7 @@ vm::FunctionDoc function_of(const Map& map) {
                                        parameter.text("doc"), parameter.boolean("optional"),
                                        fields_of(parameter)});
     });
-    for (const Value& kind : list_of(map, "raises"))
+    for (const Value& kind : list_at(map, "raises"))
         if (const auto* text = kind.get<std::string>())
             function.raises.push_back(*text);
     const std::string effect = map.text("effect");

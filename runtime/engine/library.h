@@ -25,6 +25,20 @@ int guarded(lua_State* L, Fn fn) {
     return results >= 0 ? results : lua_error(L);
 }
 
+/// The end of a function that waits: `fn` parks the coroutine; what it throws is raised instead,
+/// after every C++ owner is gone.
+template <class Fn>
+int wait_after(lua_State* L, Fn fn) {
+    bool parked = false;
+    try {
+        fn();
+        parked = true;
+    } catch (const Error& error) {
+        vm::push_error(L, error);
+    }
+    return parked ? lua_yield(L, 1) : lua_error(L);
+}
+
 /// Parks on work in the journal's thread; steadfast, because a cancelled run must still be able to
 /// say so. `quiet`: it only looks whether there is something new.
 int park_on_journal(lua_State* L, std::function<void(Cancel&)> work,

@@ -21,32 +21,25 @@ int host_taken_leases(lua_State* L) {
 
 /// revoke_leases(ids): waits; a list of {lease, problem} of those that could not be revoked.
 int start_revoke_leases(lua_State* L) {
-    int status = -1;
-    {
-        try {
-            auto operation = std::make_shared<vm::Operation>();
-            operation->name = "revoke_leases";
-            std::vector<std::string> ids;
-            const Value given = vm::to_value(L, 1);
-            const List* list = given.get<List>();
-            for (const Value& id : list ? *list : List{})
-                ids.push_back(*id.get<std::string>());
-            auto problems = std::make_shared<List>();
-            operation->work = [ids, problems](Cancel& cancel) {
-                for (const auto& [id, why] : secret::revoke_leases(ids, cancel))
-                    problems->push_back(Map{{"lease", id}, {"problem", why}});
-            };
-            operation->push = [problems](lua_State* to) {
-                vm::push_value(to, Value(*problems));
-                return 1;
-            };
-            vm::Scheduler::of(L).park(L, operation);
-            status = 1;
-        } catch (const Error& error) {
-            vm::push_error(L, error);
-        }
-    }
-    return status >= 0 ? lua_yield(L, 1) : lua_error(L);
+    return wait_after(L, [L] {
+        auto operation = std::make_shared<vm::Operation>();
+        operation->name = "revoke_leases";
+        std::vector<std::string> ids;
+        const Value given = vm::to_value(L, 1);
+        const List* list = given.get<List>();
+        for (const Value& id : list ? *list : List{})
+            ids.push_back(*id.get<std::string>());
+        auto problems = std::make_shared<List>();
+        operation->work = [ids, problems](Cancel& cancel) {
+            for (const auto& [id, why] : secret::revoke_leases(ids, cancel))
+                problems->push_back(Map{{"lease", id}, {"problem", why}});
+        };
+        operation->push = [problems](lua_State* to) {
+            vm::push_value(to, Value(*problems));
+            return 1;
+        };
+        vm::Scheduler::of(L).park(L, operation);
+    });
 }
 
 } // namespace

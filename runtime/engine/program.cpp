@@ -20,26 +20,14 @@ std::vector<Finding> findings_from(const Value& value) {
     return result;
 }
 
-/// What a function of the program answers.
-Value asked(Session& session, const char* function) {
-    lua_State* L = session.state->L();
-    lua_getfield(L, LUA_REGISTRYINDEX, "runbook.program");
-    lua_getfield(L, -1, function);
-    if (lua_pcall(L, 0, 1, 0) != 0)
-        throw vm::to_error(L, -1);
-    Value value = vm::to_value(L, -1);
-    lua_pop(L, 2);
-    return value;
-}
-
 } // namespace
 
 Value describe(Session& session) {
-    return asked(session, "describe");
+    return call_program(session.state->L(), "describe");
 }
 
 Value describe_head(Session& session) {
-    return asked(session, "head");
+    return call_program(session.state->L(), "head");
 }
 
 void refuse_findings(const std::vector<Finding>& findings) {
@@ -53,7 +41,7 @@ void refuse_findings(const std::vector<Finding>& findings) {
 }
 
 std::vector<Finding> program_findings(Session& session) {
-    return findings_from(asked(session, "findings"));
+    return findings_from(call_program(session.state->L(), "findings"));
 }
 
 std::vector<Finding> undefined_names(Session& session) {

@@ -31,8 +31,7 @@ Rehearsal& rehearsal_of(lua_State* L) {
 /// rehearse(request): parks until whoever runs the test has done what the table says; returns its
 /// answer.
 int start_rehearse(lua_State* L) {
-    int status = -1;
-    try {
+    return wait_after(L, [L] {
         Rehearsal& self = rehearsal_of(L);
         auto operation = std::make_shared<vm::Operation>();
         operation->name = "run";
@@ -40,27 +39,18 @@ int start_rehearse(lua_State* L) {
         vm::Scheduler::of(L).park(L, operation);
         self.request = *asked.get<Map>();
         self.waiting = operation;
-        status = 1;
-    } catch (const Error& error) {
-        vm::push_error(L, error);
-    }
-    return status >= 0 ? lua_yield(L, 1) : lua_error(L);
+    });
 }
 
 /// crash(): the run ends here, as if its process had died. Never returns.
 int start_crash(lua_State* L) {
-    int status = -1;
-    try {
+    return wait_after(L, [L] {
         auto operation = std::make_shared<vm::Operation>();
         operation->name = "crash";
         operation->steadfast = true;
         vm::Scheduler::of(L).park(L, operation);
         rehearsal_of(L).crashed = true;
-        status = 1;
-    } catch (const Error& error) {
-        vm::push_error(L, error);
-    }
-    return status >= 0 ? lua_yield(L, 1) : lua_error(L);
+    });
 }
 
 /// post(verb, subject, by, data): what another terminal asks of the run.
@@ -188,11 +178,7 @@ void Rehearsal::load() {
     lua_settop(L, 0);
     if (task->failed || lua_toboolean(task->L, lua_gettop(task->L) - task->results + 1) == 0) {
         const Map map = vm::error_map(task->L, -1);
-        std::string message = map.text("message");
-        if (const Value* at = map.find("where"); at && at->get<Map>())
-            message = fmt::format("{}:{}: {}", at->get<Map>()->text("file"),
-                                  at->get<Map>()->integer("line"), message);
-        throw Error("load", message, map.text("hint"));
+        throw Error("load", placed_message(map), map.text("hint"));
     }
 }
 
@@ -253,10 +239,7 @@ TestResult Rehearsal::run(std::size_t index, const std::string& journal) {
     if (result.passed)
         return result;
     const Map map = vm::error_map(test_->L, -1);
-    result.message = map.text("message");
-    if (const Value* at = map.find("where"); at && at->get<Map>())
-        result.message = fmt::format("{}:{}: {}", at->get<Map>()->text("file"),
-                                     at->get<Map>()->integer("line"), result.message);
+    result.message = placed_message(map);
     result.hint = map.text("hint");
     result.traceback = map.text("traceback");
     return result;

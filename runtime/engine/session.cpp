@@ -97,6 +97,12 @@ int require_module(lua_State* L) {
     return fine ? 1 : lua_error(L);
 }
 
+[[noreturn]] void throw_load_error(const Map& error) {
+    const bool usage = error.text("kind") == "usage";
+    throw Error(usage ? "usage" : "load", usage ? error.text("message") : placed_message(error),
+                error.text("hint"));
+}
+
 } // namespace
 
 const vm::Permissions& EngineHost::permissions() const {
@@ -176,9 +182,14 @@ void install_require(Session& session) {
     lua_pop(L, 1);
 }
 
-namespace {
+std::string placed_message(const Map& error) {
+    const Value* at = error.find("where");
+    const Map* where = at ? at->get<Map>() : nullptr;
+    const std::string message = error.text("message");
+    return where ? fmt::format("{}:{}: {}", where->text("file"), where->integer("line"), message)
+                 : message;
+}
 
-/// Calls program.<name>() (the program table in the registry) and returns its result as data.
 Value call_program(lua_State* L, const char* name) {
     lua_getfield(L, LUA_REGISTRYINDEX, "runbook.program");
     lua_getfield(L, -1, name);
@@ -192,17 +203,6 @@ Value call_program(lua_State* L, const char* name) {
     lua_pop(L, 1);
     return value;
 }
-
-[[noreturn]] void throw_load_error(lua_State* L, int index) {
-    const Map map = vm::error_map(L, index);
-    std::string message = map.text("message");
-    const Value* at = map.find("where");
-    if (const Map* where = at ? at->get<Map>() : nullptr; where && map.text("kind") != "usage")
-        message = fmt::format("{}:{}: {}", where->text("file"), where->integer("line"), message);
-    throw Error(map.text("kind") == "usage" ? "usage" : "load", message, map.text("hint"));
-}
-
-} // namespace
 
 void Session::load(bool complete_parameters) {
     lua_State* L = state->L();
@@ -276,7 +276,7 @@ void Session::load(bool complete_parameters) {
                        "move the call into the run function of a step"};
     scheduler().run(task);
     if (task->failed || lua_toboolean(task->L, lua_gettop(task->L) - task->results + 1) == 0)
-        throw_load_error(task->L, -1);
+        throw_load_error(vm::error_map(task->L, -1));
 
     call_program(L, "loaded");
     if (!options.followup.parent.empty())

@@ -60,6 +60,11 @@ struct Session {
     void take_lease();
     /// Keeps the lease that was taken alive, from a thread of its own.
     void keep_lease();
+    /// Both.
+    void hold_lease() {
+        take_lease();
+        keep_lease();
+    }
     void release_lease();
     /// Writes down how the run ended, or where it is held, and gives the lease back: one commit.
     void finish(journal::RunState state, const std::string& outcome, int exit);
@@ -113,6 +118,10 @@ struct Session {
 
 /// Pushes the host library for the engine's Lua files (scheduler's functions included).
 void push_engine_library(lua_State* L, Session& session);
+/// "file:line: message" of an error as data (vm::error_map); the message where it has no place.
+std::string placed_message(const Map& error);
+/// Calls a function of the loaded program without arguments and returns its result as data.
+Value call_program(lua_State* L, const char* name);
 /// Puts `require` into the sandbox: modules beside the playbook, then the stdlib.
 void install_require(Session& session);
 /// Hands the channels of `session.settings` to the outbox; returns {name = {required, problem}}.
