@@ -93,16 +93,18 @@ local function call(fn, ...)
   if not ok then say.note(problem) end
 end
 
+local function start(timer)
+  host.spawn(function()
+    host.sleep(timer.seconds)
+    call(timer.fn)
+  end)
+end
+
 function M.after(duration, fn)
   local seconds = say.seconds("after: argument 1", duration)
   say.check(type(fn) == "function", "after: argument 2", "a function", fn)
   local timer = { seconds = seconds, fn = fn }
-  if test.running then
-    host.spawn(function()
-      host.sleep(seconds)
-      call(fn)
-    end)
-  else timers[#timers + 1] = timer end
+  if test.running then start(timer) else timers[#timers + 1] = timer end
 end
 
 -- What the test ordered and the run never met: a name that is misspelt would make the test prove nothing.
@@ -136,20 +138,17 @@ end
 
 function M.linked(engine)
   local step_body, sub_body, undo_body, look = engine.step.body, engine.substep.body, engine.rollback.body, engine.judge.look
-  function engine.step.body(item, ctx)
-    if item.replaying then return step_body(item, ctx) end
-    fire(item.name, "run")
-    local result = step_body(item, ctx)
-    fire(item.name, "after")
-    return result
-  end
-  function engine.substep.body(sub, ctx)
-    local name = ("%s/%s"):format(sub.item.name, sub.name)
+  local function between(name, body, ...)
     fire(name, "run")
-    local result = sub_body(sub, ctx)
+    local result = body(...)
     fire(name, "after")
     return result
   end
+  function engine.step.body(item, ctx)
+    if item.replaying then return step_body(item, ctx) end
+    return between(item.name, step_body, item, ctx)
+  end
+  function engine.substep.body(sub, ctx) return between(("%s/%s"):format(sub.item.name, sub.name), sub_body, sub, ctx) end
   function engine.rollback.body(item, ...)
     fire(item.name, "undo")
     return undo_body(item, ...)
@@ -160,12 +159,7 @@ function M.linked(engine)
   end
   local now = timers
   timers = {}
-  for _, timer in ipairs(now) do
-    host.spawn(function()
-      host.sleep(timer.seconds)
-      call(timer.fn)
-    end)
-  end
+  for _, timer in ipairs(now) do start(timer) end
 end
 
 return M

@@ -48,10 +48,7 @@ readers["substep.finished"] = function(run, step, data) run.results[("%s/%s"):fo
 readers["substep.failed"] = function(run, step, data) run.errors[("%s/%s"):format(step, data.name)] = data.error end
 readers["substep.undone"] = function(run, step, data) run.undone[#run.undone + 1] = ("%s/%s"):format(step, data.name) end
 readers["undo.finished"] = function(run, step) run.undone[#run.undone + 1] = step end
-readers["undo.failed"] = function(run, step, data)
-  add_once(run.failed, step)
-  run.errors[step] = data.error
-end
+readers["undo.failed"] = readers["step.failed"]
 readers["undo.kept"] = function(run, step) add_once(run.kept, step) end -- said again by a rollback that goes on
 readers["gate.opened"] = function(run, step, data) run.asked[#run.asked + 1] = data.item or step end
 readers["decision.asked"] = function(run, step) run.asked[#run.asked + 1] = step end

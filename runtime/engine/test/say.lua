@@ -50,18 +50,14 @@ function M.note(problem)
   if test.running and not test.problem then test.problem = problem end
 end
 
--- Raises with the line of the test that called.
-function M.fail(message, hint)
-  local _, problem = host.try(host.raise, "expect", message, hint)
+-- Raises with the line of the test that called: what was expected is not so, or the test itself is wrong.
+local function raise(kind, message, hint)
+  local _, problem = host.try(host.raise, kind, message, hint)
   M.note(problem)
   error(problem, 0)
 end
-
-function M.wrong(message, hint)
-  local _, problem = host.try(host.raise, "usage", message, hint)
-  M.note(problem)
-  error(problem, 0)
-end
+function M.fail(message, hint) raise("expect", message, hint) end
+function M.wrong(message, hint) raise("usage", message, hint) end
 
 function M.check(fine, word, what, value)
   if not fine then M.wrong(("%s: %s expected, got %s"):format(word, what, type(value) == "string" and M.shown(value) or host.type_word(value))) end
