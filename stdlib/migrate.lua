@@ -35,7 +35,7 @@ end
 -- --- the plan ------------------------------------------------------------------------------------------------------------------------
 
 -- What is wrong between the folder and the database, or nothing.
-local function compare(folder, by, rows, out_of_order)
+local function compare(folder, by, rows, known, out_of_order)
   local newest = 0
   for _, row in ipairs(rows) do
     local one = by[row.version]
@@ -51,9 +51,7 @@ local function compare(folder, by, rows, out_of_order)
     end
   end
   for version, one in pairs(by) do
-    local row
-    for _, other in ipairs(rows) do row = other.version == version and other or row end
-    if not row and version < newest and not out_of_order then
+    if not known[version] and version < newest and not out_of_order then
       error { kind = "migrate.order", message = ("%s%s is older than %d, which was applied"):format(folder, one.file, newest),
         hint = ("give it a version above %d; or say { out_of_order = true } where it cannot matter"):format(newest) }
     end
@@ -64,10 +62,9 @@ end
 local function sentence(pending)
   if #pending == 0 then return "no migration" end
   local names, worst, why = {}, "low", nil
-  local severity = { low = 1, medium = 2, high = 3 }
   for i, one in ipairs(pending) do
     names[i] = label(one)
-    if severity[one.risk] > severity[worst] then worst, why = one.risk, ("%s: %s"):format(label(one), one.why) end
+    if statements.severity[one.risk] > statements.severity[worst] then worst, why = one.risk, ("%s: %s"):format(label(one), one.why) end
   end
   return ("%d migration%s (%s), risk %s%s"):format(#pending, #pending == 1 and "" or "s", table.concat(names, ", "), worst, why and " (" .. why .. ")" or ""), worst
 end
@@ -81,7 +78,7 @@ def "plan" { doc = "What is to be applied, in its order, with checksums and risk
   run = function(connection, folder, o)
     local by, list, path = files.folder(folder, is_mysql(connection))
     local known, rows = ledger.rows(connection)
-    local version = compare(path, by, rows, o.out_of_order)
+    local version = compare(path, by, rows, known, o.out_of_order)
     local pending, irreversible = json.array {}, json.array {}
     for _, one in ipairs(list) do
       if not known[one.version] or known[one.version].state ~= "done" then
@@ -119,10 +116,8 @@ local function check_plan(who, plan)
   if type(plan.pending) ~= "table" or type(plan.folder) ~= "string" or type(plan.id) ~= "string" then arguments.fail(who, 2, "options", "option 'plan': what migrate.plan returned expected") end
 end
 
-local function is_done(connection, one)
-  local row = ledger.row(connection, one.version)
-  return row ~= nil and row.state == "done"
-end
+local function done(row) return row ~= nil and row.state == "done" end
+local function is_done(connection, one) return done(ledger.row(connection, one.version)) end
 
 -- One transaction: the statements and the row.
 local function apply_whole(connection, one, text, owner, o)
@@ -241,8 +236,9 @@ def "inspect" { doc = "Whether the database is what a plan says: for the checkpo
     check_plan("migrate.inspect", o.plan)
     local result = { id = "inspected-" .. crypto.random(6), applied = 0, missing = json.array {}, invalid = 0, damaged = 0, problems = json.array {} }
     local function problem(text, ...) result.problems[#result.problems + 1] = text:format(...) end
+    local known = ledger.rows(connection)
     for _, one in ipairs(o.plan.pending) do
-      if is_done(connection, one) then result.applied = result.applied + 1
+      if done(known[one.version]) then result.applied = result.applied + 1
       else
         result.missing[#result.missing + 1] = label(one)
         problem("%s is not applied", label(one))

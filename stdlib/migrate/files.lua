@@ -9,8 +9,6 @@ local function fail(kind, message, hint) error { kind = kind, message = message,
 local function read(path) return (fs.read(path):gsub("\r\n", "\n")) end
 function M.checksum(text) return crypto.sha256(text) end
 
-local severity = { low = 1, medium = 2, high = 3 }
-
 -- What a file says: its statements, whether it is one transaction, its risk.
 local function understand(one, path, text, mysql)
   local list = statements.split(text, mysql)
@@ -31,6 +29,7 @@ local function understand(one, path, text, mysql)
       one.transaction = false
     end
     local risk, why = statements.risk(statement.words)
+    local severity = statements.severity
     if severity[risk] > severity[one.risk] then one.risk, one.why = risk, ("line %d %s"):format(statement.line, why) end
   end
 end

@@ -29,20 +29,28 @@ function M.create(connection)
   db.execute(connection, ("create table if not exists %s (id int not null primary key, owner varchar(100) not null, role varchar(100) not null, since varchar(40) not null)"):format(lock))
 end
 
+local function understood(row)
+  return { version = number(row.version), name = row.name, checksum = row.checksum, state = row.state, statements = number(row.statements), done = number(row.done),
+    transaction = number(row.in_transaction) == 1, down = text(row.down_sql), contract = text(row.contract_sql), contracted = text(row.contracted), owner = row.owner, began = row.began,
+    finished = text(row.finished) }
+end
+
 -- All rows by version, and a list of them in their order.
 function M.rows(connection)
   local by, list = {}, {}
   if not there(connection, ledger) then return by, list end
   for i, row in ipairs(db.query(connection, "select * from " .. ledger .. " order by version")) do
-    local one = { version = number(row.version), name = row.name, checksum = row.checksum, state = row.state, statements = number(row.statements), done = number(row.done),
-      transaction = number(row.in_transaction) == 1, down = text(row.down_sql), contract = text(row.contract_sql), contracted = text(row.contracted), owner = row.owner, began = row.began,
-      finished = text(row.finished) }
+    local one = understood(row)
     by[one.version], list[i] = one, one
   end
   return by, list
 end
 
-function M.row(connection, version) return (M.rows(connection))[version] end
+-- That of one version, or nil.
+function M.row(connection, version)
+  local row = there(connection, ledger) and db.one(connection, "select * from " .. ledger .. " where version = ?", version)
+  return row and understood(row) or nil
+end
 
 function M.begin(connection, one, owner, state)
   local now = time.iso(time.now())
@@ -68,13 +76,16 @@ end
 
 -- --- the lock ------------------------------------------------------------------------------------------------------------------------
 
+-- Whether this session of PostgreSQL has the lock. It is taken once, however often that is asked: what is taken twice must be given back twice.
+local function has(connection)
+  return number(db.value(connection,
+    ("select count(*) from pg_locks where locktype = 'advisory' and classid = %d and objid = 1 and pid = pg_backend_pid() and granted"):format(key))) > 0
+end
+
 -- Takes the lock of this session: false where a living session has it; nil where sessions have none.
 local function take(connection)
   if connection.engine == "postgresql" then
-    -- Taken once, however often this is asked: a lock that is taken twice must be given back twice.
-    local own = db.value(connection, ("select count(*) from pg_locks where locktype = 'advisory' and classid = %d and objid = 1 and pid = pg_backend_pid() and granted"):format(key))
-    if number(own) > 0 then return true end
-    return db.value(connection, ("select pg_try_advisory_lock(%d, 1)"):format(key)) == true
+    return has(connection) or db.value(connection, ("select pg_try_advisory_lock(%d, 1)"):format(key)) == true
   end
   if connection.engine == "mysql" then
     if number(db.value(connection, "select is_used_lock(concat('runbook:', database())) = connection_id()")) == 1 then return true end
@@ -84,8 +95,7 @@ end
 
 local function give_back(connection)
   if connection.engine == "postgresql" then
-    local own = db.value(connection, ("select count(*) from pg_locks where locktype = 'advisory' and classid = %d and objid = 1 and pid = pg_backend_pid() and granted"):format(key))
-    if number(own) > 0 then db.value(connection, ("select pg_advisory_unlock(%d, 1)"):format(key)) end
+    if has(connection) then db.value(connection, ("select pg_advisory_unlock(%d, 1)"):format(key)) end
   elseif connection.engine == "mysql" then
     db.value(connection, "select release_lock(concat('runbook:', database()))")
   end

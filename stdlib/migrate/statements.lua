@@ -98,6 +98,8 @@ local risks = { -- the first that fits: words, how bad, why
   { "^delete", "medium", "removes rows" },
 }
 
+M.severity = { low = 1, medium = 2, high = 3 }
+
 -- How much could go wrong with a statement: "low", "medium" or "high", and why.
 function M.risk(words)
   for _, one in ipairs(risks) do
@@ -108,7 +110,7 @@ end
 
 -- Whether PostgreSQL refuses the statement inside of a transaction.
 function M.outside(words)
-  return (words:find " concurrently" and (words:find "^create" or words:find "^drop index" or words:find "^reindex" or words:find "^refresh" and false))
+  return (words:find " concurrently" and (words:find "^create" or words:find "^drop index" or words:find "^reindex"))
     or words:find "^vacuum" or words:find "^create database" or words:find "^drop database" or words:find "^alter system" or words:find "^create tablespace" or false
 end
 
