@@ -33,11 +33,17 @@ function inner.request(db, method, path, options)
 end
 local request = inner.request
 
+-- The same question for the page that `token` names; the first one where there is none.
+local function page_of(path, token) return path .. (token and "&pageToken=" .. encoded(token):gsub("/", "%%2F") or "") end
+
+-- The path of a document from its full name.
+function inner.short(name) return (name:gsub("^.-/documents/", "")) end
+
 -- Asks with a page token until there is none; calls fn with each page.
 function inner.pages(db, path, fn)
   local token
   repeat
-    local page = request(db, "GET", path .. (token and "&pageToken=" .. encoded(token):gsub("/", "%%2F") or "")).json
+    local page = request(db, "GET", page_of(path, token)).json
     if fn(page) == false then return end
     token = page.nextPageToken
   until not token
@@ -160,7 +166,7 @@ def "documents" { of = Database, doc = "Iterates over the documents of a collect
       at = at + 1
       while at > #page do
         if started and not token then return nil end
-        local answer = request(db, "GET", ("%s/documents/%s?pageSize=%d%s"):format(db.root, encoded(collection), o.page, token and "&pageToken=" .. encoded(token):gsub("/", "%%2F") or "")).json
+        local answer = request(db, "GET", page_of(("%s/documents/%s?pageSize=%d"):format(db.root, encoded(collection), o.page), token)).json
         started, page, at, token = true, answer.documents or {}, 1, answer.nextPageToken
       end
       local one = page[at]

@@ -12,14 +12,12 @@ return function(def, inner)
     return all
   end
 
-  local function short(name) return (name:gsub("^.-/documents/", "")) end
-
   -- Documents that were written after a moment: how many in all, by collection, and the first few.
   local function written(db, collections, since)
     local found = { rows = 0, tables = {}, first = json.array {} }
     for _, collection in ipairs(collections) do
       for one in inner.names(db, collection) do
-        local path = short(one.name)
+        local path = inner.short(one.name)
         if path:sub(1, #inner.ledger + 1) ~= inner.ledger .. "/" and inner.later(one.updateTime, since) then
           local id = path:match "([^/]+)/[^/]+$"
           found.rows = found.rows + 1
@@ -207,7 +205,7 @@ return function(def, inner)
     { "options", inner.with_waiting {}, "how long" }, returns = { "integer", "how many were created" }, raises = with(errors, "firestore.timeout"), writes = true,
     example = [[firestore.create_indexes(firestore.open { project = "shop" }, "firestore.indexes.json")]],
     run = function(db, file, o)
-      local began, pause, wanted = time.now(), 0.1, missing(all_indexes(db), file)
+      local pause, wanted = inner.pauses(o), missing(all_indexes(db), file)
       for _, one in ipairs(wanted) do -- 409: it is being built already
         local answer = request(db, "POST", ("%s/collectionGroups/%s/indexes"):format(db.root, one.index.collectionGroup),
           { status = { 200, 409 }, json = { queryScope = one.index.queryScope or "COLLECTION", fields = one.index.fields } })
@@ -216,12 +214,8 @@ return function(def, inner)
       while #wanted > 0 do
         local left = missing(all_indexes(db), file)
         if #left == 0 then break end
-        if time.since(began) > o.within then
-          error { kind = "firestore.timeout", message = ("the index %s is not ready after %s"):format(left[1].text, time.text(o.within)) }
-        end
         if o.progress then o.progress(#wanted - #left, #wanted) end
-        sleep(math.min(pause, o.every))
-        pause = pause * 2
+        pause(("the index %s is not ready"):format(left[1].text))
       end
       return #wanted
     end }

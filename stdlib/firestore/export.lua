@@ -32,20 +32,27 @@ return function(def, inner)
       collections = one.metadata.collectionIds, started = one.metadata.startTime }
   end
 
-  -- Waits for a long operation to end and returns what became of it.
-  local function await(db, one, o)
+  -- For a loop that asks again: a function that pauses, or raises `late` with the time where it took too long.
+  function inner.pauses(o)
     local began, pause = time.now(), 0.1
-    while not one.done do
-      if time.since(began) > o.within then error { kind = "firestore.timeout", message = ("%s still runs after %s"):format(one.name, time.text(o.within)) } end
-      local work = one.metadata and one.metadata.progressDocuments
-      if o.progress and work and work.completedWork then o.progress(tonumber(work.completedWork), tonumber(work.estimatedWork)) end
+    return function(late)
+      if time.since(began) > o.within then error { kind = "firestore.timeout", message = ("%s after %s"):format(late, time.text(o.within)) } end
       sleep(math.min(pause, o.every)) -- short at first: many are small
       pause = pause * 2
+    end
+  end
+
+  -- Waits for a long operation to end and returns what became of it.
+  local function await(db, one, o)
+    local pause = inner.pauses(o)
+    while not one.done do
+      local work = one.metadata and one.metadata.progressDocuments
+      if o.progress and work and work.completedWork then o.progress(tonumber(work.completedWork), tonumber(work.estimatedWork)) end
+      pause(one.name .. " still runs")
       one = request(db, "GET", one.name).json
     end
     return one
   end
-  inner.await = await
 
   local function with_waiting(more)
     more.within = { "duration", "how long it may take", default = "2h" }

@@ -17,11 +17,17 @@ return function(def, inner)
   end
   function inner.later(a, b) return comparable(a) > comparable(b) end
 
-  -- Runs a structured query over a collection ("" is every document); `parent` and descendants as Firestore has them.
-  function inner.query(db, collection, query, descendants)
+  -- Where a query over a collection ("" is every document) is sent, and its `from`; descendants as Firestore has them.
+  local function over(db, collection, descendants)
     local parent, id = collection:match "^(.*)/([^/]+)$"
-    query.from = { { collectionId = (id or collection) ~= "" and (id or collection) or nil, allDescendants = descendants or nil } }
-    local path = db.root .. "/documents" .. (parent and "/" .. inner.encoded(parent) or "")
+    return db.root .. "/documents" .. (parent and "/" .. inner.encoded(parent) or ""),
+      { { collectionId = (id or collection) ~= "" and (id or collection) or nil, allDescendants = descendants or nil } }
+  end
+
+  -- Runs a structured query over a collection.
+  function inner.query(db, collection, query, descendants)
+    local path, from = over(db, collection, descendants)
+    query.from = from
     return request(db, "POST", path .. ":runQuery", { reads = true, json = { structuredQuery = query } }).json
   end
 
@@ -55,10 +61,9 @@ return function(def, inner)
   end
 
   function inner.count(db, collection, descendants)
-    local parent, id = collection:match "^(.*)/([^/]+)$"
-    local path = db.root .. "/documents" .. (parent and "/" .. inner.encoded(parent) or "")
-    local answer = request(db, "POST", path .. ":runAggregationQuery", { reads = true, json = { structuredAggregationQuery = { aggregations = { { alias = "n", count = {} } },
-      structuredQuery = { from = { { collectionId = (id or collection) ~= "" and (id or collection) or nil, allDescendants = descendants or nil } } } } } }).json
+    local path, from = over(db, collection, descendants)
+    local answer = request(db, "POST", path .. ":runAggregationQuery", { reads = true,
+      json = { structuredAggregationQuery = { aggregations = { { alias = "n", count = {} } }, structuredQuery = { from = from } } } }).json
     return tonumber(answer[1].result.aggregateFields.n.integerValue)
   end
 
@@ -76,13 +81,11 @@ return function(def, inner)
     return names
   end
 
-  local function short(name) return (name:gsub("^.-/documents/", "")) end
-
   -- The writes that a page needs, and what each document shall be.
   local function transformed(db, page, transform)
     local writes, wanted = json.array {}, {}
     for _, one in ipairs(page) do
-      local path = short(one.name)
+      local path = inner.short(one.name)
       local old = inner.from_fields(one.fields or {})
       local new = transform(inner.from_fields(one.fields or {}), path)
       if new ~= nil and type(new) ~= "table" then
@@ -103,7 +106,7 @@ return function(def, inner)
   local function check_written(db, collection, after, limit, wanted)
     for _, one in ipairs((inner.page(db, collection, after, limit))) do
       if wanted[one.name] and not same(inner.from_fields(one.fields or {}), wanted[one.name]) then
-        error { kind = "firestore.invalid", message = ("%s: what is stored is not what was written"):format(short(one.name)), hint = "somebody else writes: keep writers out" }
+        error { kind = "firestore.invalid", message = ("%s: what is stored is not what was written"):format(inner.short(one.name)), hint = "somebody else writes: keep writers out" }
       end
     end
   end
