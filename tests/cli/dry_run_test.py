@@ -95,6 +95,17 @@ def test_secrets_are_masked(runbook, playbook):
     assert "TOKEN = ***" in result.out and "stdin = ***" in result.out
 
 
+def test_waiting_for_an_address_that_is_not_known_yet_is_left_out(dry):
+    result = dry("""
+        local made = step "make" { undo = function() end, run = function() return sh.run { "touch", "x" } end }
+        step "up" { run = function() return http.wait_until(made.result.out, function(r) return r.status == 200 end, { within = "5s" }).status end }
+        step "soon" { run = function() return http.wait_until("http://127.0.0.1:1/", function() return true end, { within = made.result.out }).status end }
+    """)
+    assert result.exit == 0, result.out + result.err
+    assert calls(items(result)["up"]) == ['http.get(‹step "make"›, { within = "5s" })']
+    assert calls(items(result)["soon"]) == ['http.get("http://127.0.0.1:1/", { within = ‹unknown› })']
+
+
 def test_what_depends_on_a_skipped_write_is_unknown(dry):
     result = dry("""
         local made = step "make" { undo = function() end, run = function()
