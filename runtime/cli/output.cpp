@@ -8,6 +8,7 @@
 #include "runtime/engine/identity.h"
 #include "runtime/journal/journal.h"
 #include "runtime/view/report/report.h"
+#include "runtime/view/state.h"
 #include "runtime/vm/backtrace.h"
 
 #include <fmt/format.h>
@@ -131,7 +132,7 @@ journal::RunRecord find_run(journal::Journal& journal, const std::string& word) 
     const std::vector<journal::RunRecord> runs = journal.runs(1000);
     if (word == "last")
         for (const journal::RunRecord& run : runs)
-            if (run.outcome != "scheduled") // the record of a schedule is no run
+            if (!view::is_schedule(run))
                 return run;
     std::vector<const journal::RunRecord*> found;
     std::vector<std::string> names;

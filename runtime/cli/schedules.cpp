@@ -6,6 +6,7 @@
 #include "runtime/base/time.h"
 #include "runtime/cli/arguments.h"
 #include "runtime/cli/output.h"
+#include "runtime/view/state.h"
 
 #include <fmt/format.h>
 
@@ -17,7 +18,6 @@ namespace runbook::cli {
 namespace {
 
 constexpr std::int64_t micro = 1'000'000;
-constexpr std::string_view scheduled = "scheduled"; ///< the outcome of a schedule's record
 
 std::int64_t now_seconds() {
     return time::now_micros() / micro;
@@ -88,7 +88,7 @@ class Record {
         record.playbook = one_.playbook;
         record.file = std::filesystem::absolute(one_.file).string();
         record.state = journal::RunState::finished;
-        record.outcome = scheduled;
+        record.outcome = view::scheduled;
         record.exit = 0;
         record.initiator = user_name();
         try {
@@ -234,10 +234,6 @@ int start_one(const Context& context, const Arguments& arguments, journal::Journ
 
 } // namespace
 
-bool is_schedule(const journal::RunRecord& record) {
-    return record.outcome == scheduled;
-}
-
 std::vector<Scheduled> schedules_of(const Context& context, const Arguments& arguments,
                                     const std::vector<std::string>& files,
                                     journal::Journal* journal) {
@@ -264,7 +260,7 @@ std::vector<Scheduled> known_schedules(journal::Journal& journal,
                                        const std::vector<journal::RunRecord>& runs) {
     std::vector<Scheduled> all;
     for (const journal::RunRecord& record : runs) {
-        if (!is_schedule(record))
+        if (!view::is_schedule(record))
             continue;
         const Map* data = nullptr;
         std::string environment;

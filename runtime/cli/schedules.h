@@ -26,9 +26,6 @@ struct Scheduled {
     std::string blocked; ///< why it could not be started now
 };
 
-/// Whether a record of the journal is that of a schedule, not of a run.
-bool is_schedule(const journal::RunRecord& record);
-
 /// Those of the files, as the journal knows them; throws what loading a file raises, and
 /// Error{`usage`} for a file without a schedule.
 std::vector<Scheduled> schedules_of(const Context& context, const Arguments& arguments,

@@ -10,6 +10,7 @@
 #include "runtime/cli/output.h"
 #include "runtime/cli/schedules.h"
 #include "runtime/journal/journal.h"
+#include "runtime/view/state.h"
 
 #include <fmt/format.h>
 
@@ -48,15 +49,6 @@ std::int64_t micros_of(const Value& iso) {
     return at ? at->micros : 0;
 }
 
-std::string state_of(const journal::RunRecord& run) {
-    if (run.state == journal::RunState::running)
-        return !run.owner_alive ? "interrupted" : "running";
-    return run.outcome == "rolled_back"     ? "rolled back"
-           : run.outcome == "person_needed" ? "a person is needed"
-           : run.outcome.empty()            ? "held"
-                                            : run.outcome;
-}
-
 /// The occurrences of one follow-up: of those whose time has come, the newest is due, and what lies
 /// between it and the last one that was started is left out.
 void add_occurrences(journal::Journal& journal, const std::string& parent, const Map& data,
@@ -75,7 +67,7 @@ void add_occurrences(journal::Journal& journal, const std::string& parent, const
         if (times.size() > 1)
             one.run += fmt::format(".{}", i + 1);
         if (const auto run = journal.find(one.run))
-            one.state = state_of(*run);
+            one.state = view::state_of(*run);
         else
             one.state = one.followup.due <= now ? "due" : "to come";
         out.push_back(std::move(one));

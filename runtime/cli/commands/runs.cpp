@@ -12,6 +12,7 @@
 #include "runtime/cli/schedules.h"
 #include "runtime/journal/journal.h"
 #include "runtime/view/report/report.h"
+#include "runtime/view/state.h"
 
 #include <fmt/format.h>
 
@@ -22,21 +23,10 @@ namespace runbook::cli {
 
 namespace {
 
-std::string state_of(const journal::RunRecord& run) {
-    if (run.state == journal::RunState::running)
-        return run.owner_pid == 0 || run.lease_until < time::now_micros() ? "interrupted"
-                                                                          : "running";
-    if (run.outcome == "person_needed")
-        return "a person is needed";
-    if (run.outcome == "rolled_back")
-        return "rolled back";
-    return run.outcome.empty() ? "held" : run.outcome;
-}
-
 /// Of what `runs` lists: a schedule also says what was missed.
 std::string listed_state(journal::Journal& journal, const journal::RunRecord& run) {
-    if (!is_schedule(run))
-        return state_of(run);
+    if (!view::is_schedule(run))
+        return view::state_of(run);
     const auto missed = engine::fold_schedule(journal.events(run.run)).missed;
     return missed == 0 ? "scheduled" : fmt::format("scheduled, {} missed", missed);
 }
@@ -69,20 +59,6 @@ int audit(journal::Journal& journal, const journal::RunRecord& run) {
     fmt::print("run {}: {} events, chain whole\n", run.run,
                text::grouped(static_cast<std::int64_t>(events)));
     return 0;
-}
-
-/// What `show` says of it: also that it is paused, which only its events tell.
-std::string state_of(const journal::RunRecord& run, const std::vector<journal::Event>& events) {
-    std::string state = state_of(run);
-    if (state == "running")
-        for (auto event = events.rbegin(); event != events.rend(); ++event) {
-            if (event->event == "run.paused")
-                return event->data.text("why", "paused");
-            if (event->event == "run.continued" || event->event == "rollback.started" ||
-                event->event == "run.resumed")
-                break;
-        }
-    return state;
 }
 
 /// A run whose process is gone will say nothing more.
@@ -128,7 +104,7 @@ int run_show(const Context&, const Arguments& arguments) {
     fmt::print("{}", redact(aligned({{"run", run.run},
                                      {"playbook", run.playbook + "  " + run.file},
                                      {"started", time::iso_millis(run.started)},
-                                     {"state", state_of(run, events)}})));
+                                     {"state", view::state_of(run, events)}})));
     fmt::print("\n");
     view::Settings settings = view::settings_for(stdout);
     settings.live = false;
