@@ -49,7 +49,8 @@ class StoredJournal : public Journal {
     void together(const std::function<void()>& work) override;
     void create(const RunRecord& record) override;
     std::optional<RunRecord> find(const std::string& run) override;
-    std::vector<RunRecord> runs(std::size_t limit) override;
+    std::vector<RunRecord> runs(std::size_t limit) override { return newest(limit, true); }
+    std::vector<RunRecord> listed(std::size_t limit) override { return newest(limit, false); }
     void finish(const std::string& run, RunState state, const std::string& outcome,
                 int exit) override;
     std::int64_t acquire(const std::string& run, std::int64_t seconds) override;
@@ -69,7 +70,8 @@ class StoredJournal : public Journal {
 
     /// One change; none where an earlier one's commit has failed, or where only reading was asked.
     void change(const std::function<void()>& work);
-    std::vector<RunRecord> records(const std::string& which, Params params);
+    std::vector<RunRecord> records(const std::string& which, Params params, bool pinned = true);
+    std::vector<RunRecord> newest(std::size_t limit, bool pinned);
     RunRecord record_of(const Row& row) const;
     /// Who holds the run, and the end of its chain; with `hold` nobody else changes it meanwhile.
     Lease lease(const std::string& run, bool hold = true);
@@ -151,10 +153,12 @@ RunRecord StoredJournal::record_of(const Row& row) const {
 }
 
 /// Only inside of read() or change(). `which` is what follows FROM runs.
-std::vector<RunRecord> StoredJournal::records(const std::string& which, Params params) {
+std::vector<RunRecord> StoredJournal::records(const std::string& which, Params params,
+                                              bool pinned) {
     std::vector<RunRecord> out;
-    store_->each("SELECT run, playbook, file, state, started, updated, outcome, exit, pinned, "
-                 "fence, lease_until, owner_pid, owner_start, owner_host, owner_boot, " +
+    store_->each("SELECT run, playbook, file, state, started, updated, outcome, exit, " +
+                     std::string(pinned ? "pinned" : "'{}'") +
+                     ", fence, lease_until, owner_pid, owner_start, owner_host, owner_boot, " +
                      clock() + " FROM runs " + which,
                  params, [&](const Row& row) { out.push_back(record_of(row)); });
     return out;
@@ -233,12 +237,12 @@ std::optional<RunRecord> StoredJournal::find(const std::string& run) {
     return found.empty() ? std::nullopt : std::optional(std::move(found.front()));
 }
 
-std::vector<RunRecord> StoredJournal::runs(std::size_t limit) {
+std::vector<RunRecord> StoredJournal::newest(std::size_t limit, bool pinned) {
     const Lock lock(mutex_);
     std::vector<RunRecord> found;
     store_->read([&] {
-        found =
-            records("ORDER BY started DESC, run DESC LIMIT ?", {static_cast<std::int64_t>(limit)});
+        found = records("ORDER BY started DESC, run DESC LIMIT ?",
+                        {static_cast<std::int64_t>(limit)}, pinned);
     });
     return found;
 }

@@ -97,6 +97,8 @@ class Journal {
     virtual std::optional<RunRecord> find(const std::string& run) = 0;
     /// Newest first.
     virtual std::vector<RunRecord> runs(std::size_t limit = 100) = 0;
+    /// The same without what is pinned, which is most of a record: for who looks at all of them.
+    virtual std::vector<RunRecord> listed(std::size_t limit) = 0;
     /// Only for the holder of the lease, or where nobody holds it: else Error{`journal.fenced`}.
     /// A finished run gives back its locks; a held one keeps them, whether its process lives or
     /// not.
