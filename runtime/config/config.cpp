@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cmath>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
@@ -30,11 +31,11 @@ class Reader {
         for (const auto& [key, node] : root) {
             const std::string name(key.str());
             const toml::table* table = node.as_table();
-            const bool known = name == "env" || name == "connections" || name == "channels" ||
-                               name == "roster" || name == "vault";
-            if (!known)
+            static const std::vector<std::string> tables = {"env",     "connections", "channels",
+                                                            "backups", "roster",      "vault"};
+            if (std::find(tables.begin(), tables.end(), name) == tables.end())
                 unknown(node, fmt::format("unknown {} '{}'", table ? "table" : "key", name), name,
-                        {"env", "connections", "channels", "roster", "vault"});
+                        tables);
             if (!table)
                 fail(node, fmt::format("'{}': table expected, got {}", name, word(node)));
             for (const auto& [inner, value] : *table) {
@@ -47,6 +48,8 @@ class Reader {
                     connection(entry, value);
                 else if (name == "channels")
                     channel(entry, value);
+                else if (name == "backups")
+                    backups(entry, value);
                 else
                     role(entry, value);
             }
@@ -210,6 +213,61 @@ class Reader {
         if (entry.type.empty())
             fail(node, fmt::format("{}: type is missing", where));
         config_.channels.push_back(std::move(entry));
+    }
+
+    double span(const toml::node& node, const std::string& what) const {
+        const std::string text = text_of(node, what);
+        const std::optional<double> seconds = text::parse_duration(text);
+        if (!seconds || *seconds <= 0)
+            fail(node, fmt::format("{}: '{}': a duration such as 24h or 30d expected", what, text));
+        return *seconds;
+    }
+
+    void backups(const std::string& name, const toml::node& node) {
+        Backups entry;
+        entry.name = name;
+        entry.line = line(node);
+        const std::string where = "backups." + name;
+        for (const auto& [key, inner] : table_of(node, where)) {
+            const std::string word(key.str()), what = where + "." + word;
+            const toml::array* array = inner.as_array();
+            if (word == "source")
+                entry.source = text_of(inner, what);
+            else if (word == "folders" && array)
+                for (const toml::node& item : *array)
+                    entry.folders.push_back(text_of(item, what));
+            else if (word == "folders")
+                entry.folders.push_back(text_of(inner, what));
+            else if (word == "every")
+                entry.every = span(inner, what);
+            else if (word == "grace")
+                entry.grace = span(inner, what);
+            else if (word == "restored")
+                entry.restored = span(inner, what);
+            else if (word == "keep")
+                entry.keep = static_cast<int>(number(inner, what, 1, 1'000'000, true));
+            else if (word == "shrink")
+                entry.shrink = number(inner, what, 0, 1, false);
+            else
+                unknown(inner, fmt::format("{}: unknown key '{}'", where, word), word,
+                        {"source", "folders", "every", "grace", "restored", "keep", "shrink"});
+        }
+        if (entry.source.empty())
+            fail(node, fmt::format("{}: source is missing", where),
+                 "a name of [connections], or a URL");
+        if (entry.folders.empty())
+            entry.folders.emplace_back("backup/");
+        config_.backups.push_back(std::move(entry));
+    }
+
+    double number(const toml::node& node, const std::string& what, double lowest, double highest,
+                  bool whole) const {
+        const std::optional<double> found = node.value<double>();
+        if (!found || !(*found >= lowest && *found <= highest) ||
+            (whole && *found != std::floor(*found)))
+            fail(node, fmt::format("{}: a {}number from {} to {} expected", what,
+                                   whole ? "whole " : "", lowest, highest));
+        return *found;
     }
 
     void role(const std::string& name, const toml::node& node) {

@@ -34,6 +34,16 @@ struct Channel {
     int line = 0;
 };
 
+/// [backups.NAME]: which backups a database must have; spans in seconds, 0 where none is given.
+struct Backups {
+    std::string name, source;         ///< a name of [connections], or a URL
+    std::vector<std::string> folders; ///< as written: beside the file, where they are relative
+    double every = 0, grace = 0, restored = 0;
+    int keep = 1;
+    double shrink = 0.5;
+    int line = 0;
+};
+
 /// [roster]: who may answer for a role.
 struct Role {
     std::string name;
@@ -46,6 +56,7 @@ struct Config {
     std::vector<Environment> environments;
     std::vector<Connection> connections;
     std::vector<Channel> channels;
+    std::vector<Backups> backups;
     std::vector<Role> roster;
     secret::Vault vault; ///< [vault]: how to reach it and log in
 

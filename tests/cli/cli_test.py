@@ -181,7 +181,7 @@ def test_environment_gives_defaults(runbook, tiny):
 def test_a_mistake_in_the_configuration_names_its_line(runbook, tiny):
     (tiny.parent / "runbook.toml").write_text("\n[enf.staging]\n")
     refused(runbook("exec", tiny, "--env", "staging"), f"{tiny.parent}/runbook.toml:2: unknown table 'enf' (did you mean 'env'?)",
-            "known here: env, connections, channels, roster, vault")
+            "known here: env, connections, channels, backups, roster, vault")
 
 
 def test_password_on_the_command_line_is_warned_of(runbook):
