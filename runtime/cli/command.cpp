@@ -462,6 +462,34 @@ const std::vector<Command>& table() {
          false,
          false,
          run_backup},
+        {"serve",
+         "health checks, metrics and a page of runs over HTTP, for reading only",
+         {},
+         {{"listen", "ADDRESS",
+           "where (default 127.0.0.1:7411); port 0 takes a free one, which is printed"},
+          {"beyond-loopback", "",
+           "allow an address that other hosts reach: what is served is not encrypted"},
+          {"token-file", "FILE",
+           "the token that every request must bring; without it one is made, in "
+           "$XDG_STATE_HOME/runbook/serve.token",
+           Complete::file},
+          {"config", "FOLDER", "where runbook.toml is (default: the working folder)",
+           Complete::folder},
+          journal},
+         "runbook serve\n"
+         "runbook serve --listen [::1]:9200 --config /srv/playbooks --token-file "
+         "/etc/runbook/token\n"
+         "curl -H @header http://127.0.0.1:7411/metrics     header: Authorization: Bearer TOKEN",
+         "/ is the page of runs (a browser asks for a name and password: any name, the token), "
+         "/runs/RUN a report, /metrics for Prometheus; /health, /api/database/health, "
+         "/api/migration-status and /api/backup-status answer with JSON. It reads the journal, "
+         "asks the databases of [connections] and looks for the backups that [backups.NAME] of "
+         "runbook.toml asks for; it changes nothing. SIGTERM or Ctrl-C ends it.",
+         "0  ended by SIGTERM or Ctrl-C\n"
+         "2  usage, a port that is taken, a journal or token that cannot be read",
+         false,
+         false,
+         run_serve},
         {"doc",
          "the reference of a function, a word or an area",
          {{"NAME", Complete::name, false}},

@@ -85,6 +85,7 @@ int run_repl(const Context&, const Arguments&);
 int run_copy(const Context&, const Arguments&);
 int run_verify(const Context&, const Arguments&);
 int run_backup(const Context&, const Arguments&);
+int run_serve(const Context&, const Arguments&);
 int run_types(const Context&, const Arguments&);
 int run_doc(const Context&, const Arguments&);
 int run_docs(const Context&, const Arguments&);

@@ -24,6 +24,7 @@ LIBRARIES = [
     (r"nlohmann/.*", {"base"}, True, "nlohmann/json is included by runtime/base/json.cpp alone"),
     (r"CLI/.*", {"cli"}, True, "CLI11 is included by runtime/cli/arguments.cpp alone"),
     (r"hiredis/.*", {"redis"}, True, "hiredis stays in the .cpp files of runtime/redis"),
+    (r"microhttpd\.h$", {"serve"}, True, "libmicrohttpd stays in runtime/serve/server.cpp"),
     (r"yaml\.h$", {"formats"}, True, "libyaml stays in runtime/formats/yaml.cpp"),
     (r"openssl/.*\.h$", {"base", "net"}, False, "OpenSSL belongs to runtime/base and runtime/net"),
     (r"uv\.h$", {"vm", "engine"}, False, "libuv belongs to the scheduler"),
