@@ -127,8 +127,11 @@ when set, nothing is coloured.
 the journal; without that variable below
 .IR ~/.local/state .
 .TP
+.I $XDG_STATE_HOME/runbook/serve.token
+what every request to `runbook serve` must bring, where no file is named.
+.TP
 .I runbook.toml
-beside the playbook: environments, connections, channels, people.
+beside the playbook: environments, connections, channels, backups, people.
 )";
 
 } // namespace
