@@ -9,7 +9,7 @@
 
 #include <cmath>
 #include <fmt/format.h>
-#include <thread>
+#include <future>
 
 namespace runbook::serve {
 namespace {
@@ -66,30 +66,24 @@ Map Databases::look() {
     const std::lock_guard looking(looking_);
     if (found_at_ > 0 && time::monotonic() - found_at_ < kept_s)
         return found_;
-    std::vector<Map> answers(connections_.size());
-    std::vector<std::thread> threads;
-    for (std::size_t i = 0; i < connections_.size(); ++i) {
-        Cancel* cancel = nullptr;
-        {
-            const std::lock_guard lock(mutex_);
-            cancel = &asking_.emplace_back();
-            if (stopped_)
-                cancel->request(Cancel::Reason::cancelled);
-        }
-        threads.emplace_back(
-            [this, &answers, i, cancel] { answers[i] = ask(connections_[i], *cancel); });
-    }
-    for (std::thread& thread : threads)
-        thread.join();
-    {
+    std::vector<std::future<Map>> answers; // which are waited for, whatever happens here
+    for (const config::Connection& connection : connections_) {
         const std::lock_guard lock(mutex_);
-        asking_.clear();
+        Cancel& cancel = asking_.emplace_back();
+        if (stopped_)
+            cancel.request(Cancel::Reason::cancelled);
+        answers.push_back(std::async(
+            std::launch::async, [this, &connection, &cancel] { return ask(connection, cancel); }));
     }
     std::size_t reachable = 0;
     List list;
-    for (Map& answer : answers) {
-        reachable += answer.boolean("reachable");
-        list.push_back(std::move(answer));
+    for (std::future<Map>& answer : answers) {
+        list.push_back(answer.get());
+        reachable += list.back().get<Map>()->boolean("reachable");
+    }
+    {
+        const std::lock_guard lock(mutex_);
+        asking_.clear();
     }
     found_ = Map{{"status", list.empty()               ? "unknown"
                             : reachable == list.size() ? "ok"
