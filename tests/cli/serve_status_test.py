@@ -67,6 +67,7 @@ def test_who_is_waited_for(serve, runbook, playbook, shop):
     one = runs_of(served)["held-1"]
     assert (one["state"], one["waits_for"], one["role"], one["done"], one["planned"]) == ("held", "go", "Lead", 1, 3)
     assert "waits for Lead at go" in served.ask("/").body
+    assert "Open the shop?" in served.ask("/runs/held-1").body
     assert runbook("rollback", "held-1").exit == 1
     one = runs_of(served)["held-1"]
     assert (one["state"], one["exit"]) == ("failed", 1) and not {"waits_for", "role", "deadline"} & set(one)
