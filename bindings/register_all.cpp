@@ -15,6 +15,7 @@
 #include "bindings/secret.h"
 #include "bindings/sh.h"
 #include "bindings/ssh.h"
+#include "bindings/system.h"
 #include "bindings/template.h"
 #include "bindings/time.h"
 #include "bindings/tls.h"
@@ -38,6 +39,7 @@ void register_all(vm::State& state, vm::Registry& registry) {
     register_secret(state, registry);
     register_sh(state, registry);
     register_ssh(state, registry);
+    register_system(state, registry);
     register_time(state, registry);
     register_copy(state, registry);
     register_crypto(state, registry);

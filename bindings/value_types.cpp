@@ -3,6 +3,7 @@
 
 #include "bindings/core/declare.h"
 #include "runtime/base/error.h"
+#include "runtime/base/quantity.h"
 #include "runtime/vm/lua.h"
 #include "runtime/vm/state.h"
 #include "runtime/vm/values.h"
@@ -56,7 +57,8 @@ void install_value_type(vm::State& state, const char* name, std::string_view sou
 }
 
 void register_values(vm::State& state, vm::Registry& registry) {
-    bind::Area area(state, registry, "values", "Tables with methods, for libraries.");
+    bind::Area area(state, registry, "values",
+                    "Tables with methods and numbers with units, for libraries.");
     lua_State* L = state.L();
     state.push_sandbox();
     lua_getfield(L, -1, "values");
@@ -73,6 +75,27 @@ void register_values(vm::State& state, vm::Registry& registry) {
         .example("local rows = values.type('shop.rows', { count = function(self) return #self end "
                  "})\nassert(rows { 1, 2 }:count() == 2)")
         .lua();
+    area.def("quantity", "A number with its unit, from text.")
+        .param("text", "\"5 %\", \"200ms\", \"10 GB\" or \"10/min\"")
+        .returns("table?", "{number, unit}: unit is ratio, seconds, bytes or per_second; nil where "
+                           "the text has no unit")
+        .example("local q = values.quantity '200ms'\nassert(q.number == 0.2 and q.unit == "
+                 "'seconds')")
+        .native([](bind::Call&, std::string text) {
+            const auto found = quantity::parse(text);
+            return found ? std::optional<Map>(
+                               Map{{"number", found->number}, {"unit", std::string(found->unit)}})
+                         : std::nullopt;
+        });
+    area.def("quantity_text", "A number with its unit, as text for people.")
+        .param("number", "how much")
+        .param("unit", "ratio, seconds, bytes, per_second or count; the number alone where it is "
+                       "left out")
+        .returns("string", "\"5 %\", \"200ms\", \"10.0 GB\"")
+        .example("assert(values.quantity_text(0.05, 'ratio') == '5 %')")
+        .native([](bind::Call&, double number, std::optional<std::string> unit) {
+            return quantity::shown(number, unit.value_or(""));
+        });
 }
 
 } // namespace runbook::bindings

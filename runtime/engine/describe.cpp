@@ -164,7 +164,9 @@ const std::vector<Word>& words() {
          "fail = { otherwise = tell \"operations\" } }"},
         {"monitor",
          "Watches beside later steps. Each rule is { sample, above =, below =, outside = or is =, "
-         "verdict = }; the sample returns a value, or { value =, requests =, at = }.",
+         "verdict = }; the sample returns a value, or { value =, requests =, at =, why = }. Of a "
+         "sample that counts in a unit (those of the module watch, or unit = in the rule), a level "
+         "has to say it: \"200ms\", \"5 %\".",
          "monitor",
          {name},
          "step \"x\" { run = function() return 1 end }\nmonitor \"watch\" { from = \"x\", to = "

@@ -572,6 +572,7 @@ void push_engine_library(lua_State* L, Session& session) {
     lua_setfield(L, -2, "effects");
     add_time_library(L);
     add_lease_library(L);
+    add_quantity_library(L);
     add_dry_library(L);
     lua_getfield(L, LUA_REGISTRYINDEX, "runbook.sandbox");
     lua_pushliteral(L, "db");

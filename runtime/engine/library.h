@@ -52,6 +52,8 @@ void push_history(lua_State* L, const std::vector<journal::Event>& events);
 void add_time_library(lua_State* L);
 /// Leases of Vault.
 void add_lease_library(lua_State* L);
+/// Numbers with a unit.
+void add_quantity_library(lua_State* L);
 /// What checks and dry runs need.
 void add_dry_library(lua_State* L);
 

@@ -316,7 +316,6 @@ local watch = monitor "watch" { from = "work", lasts = "1s", every = "100ms",
   { web.p95, above = relative(0.5), verdict = tell "console" },
   { web.p95, above = "150ms", sustained = "200ms", verdict = tell "console" },
   { web.ratio, above = points(0.1, before, "ratio"), requests = 10, verdict = tell "console" },
-  { web.ratio, above = 0, requests = 100, verdict = rollback "few" },
 }
 """)
     (path.parent / "x").touch()
@@ -334,7 +333,6 @@ local watch = monitor "watch" { from = "work", lasts = "1s", every = "100ms",
     ended = one(events, "monitor.ended")["result"]
     assert (ended["p95"]["max"], ended["p95"]["baseline"], round(ended["p95"]["change"], 6)) == (0.2, 0.1, 1.0)
     assert (ended["ratio"]["last"], round(ended["ratio"]["change"], 6)) == (0.3, 0.2)
-    assert ended["rules"][3]["breaches"] == 0  # too few requests to judge
     finished = [e["event"] for e in events]
     assert finished.index("monitor.ended") > max(i for i, e in enumerate(events) if e.get("step") == "after")  # the run stayed until it was over
     assert finished[-1] == "run.finished"
@@ -450,7 +448,7 @@ monitor "watch" { from = "work", to = "work", every = "50ms",
     result = run.finish(20)
     assert result.exit == 0, result
     whys = [e["why"] for e in result.events() if e["event"] == "monitor.breached"]
-    assert sorted(whys) == ['monitor "watch": free is 0.04, below 5 %', 'monitor "watch": slow is 6, above 5', 'monitor "watch": used is 0.9, outside 10 % to 80 %']
+    assert sorted(whys) == ['monitor "watch": free is 0.04, below 5 %', 'monitor "watch": slow is 6, above 5 within 10s', 'monitor "watch": used is 0.9, outside 10 % to 80 %']
 
 
 def test_a_monitor_may_send_the_run_back_to_a_step(runbook, playbook):

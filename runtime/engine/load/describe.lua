@@ -91,7 +91,7 @@ local function notes(item, header, known)
   elseif item.kind == "monitor" then
     add('watches from "%s" %s, every %s', tostring(t.from), t.to and ('to "%s"'):format(tostring(t.to)) or "for " .. tostring(t.lasts), tostring(t.every))
     for _, rule in ipairs(item.rules or {}) do
-      add("%s %s %s: %s", rule.name, rule.kind, rule.level and rule.level.text or "", verdict_words(rule.verdict) or "?")
+      add("%s %s %s%s: %s", rule.name, rule.kind, rule.level and rule.level.text or "", rule.severity and (" (%s)"):format(rule.severity) or "", verdict_words(rule.verdict) or "?")
     end
   else
     add("%s", item.kind)

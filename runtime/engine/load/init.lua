@@ -5,7 +5,7 @@ file("prelude", host)
 local options = file "options"
 local language = file("language", host, options, file("params", host))
 language.dates = file("dates", host)
-for _, name in ipairs { "playbook", "step", "checkpoint", "people", "monitor", "expect", "time", "compose", "followup", "schedule" } do file("words/" .. name, language) end
+for _, name in ipairs { "playbook", "step", "checkpoint", "people", "level", "monitor", "expect", "time", "compose", "followup", "schedule" } do file("words/" .. name, language) end
 
 local program = {
   options = options,

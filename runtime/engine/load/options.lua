@@ -134,12 +134,13 @@ return {
     owner = option("string", "role that is responsible"),
   },
   monitor_rule = {
-    above = option("any", "more than this is a breach: a number, \"5 %\", \"200ms\", relative(…) or points(…)"), below = option("any", "less than this is a breach"),
+    above = option("any", "more than this is a breach: a number, \"5 %\", \"200ms\", \"10 GB\", \"10/min\", relative(…) or points(…); or { warning =, critical = }"),
+    below = option("any", "less than this is a breach"), unit = option("string", "what a function of your own counts in: seconds, ratio, bytes, per_second or count"),
     outside = option("table", "{ lowest, highest }: what is not between them is a breach"), is = option("any", "this value is a breach"),
     sustained = option("duration", "only after it lasted so long"), times = option("number", "only after so many samples in a row"),
     over = option("duration", "the sum of the samples of that time is judged, for samples that count"),
     requests = option("number", "judged only where the sample says that it stands on so many requests"),
-    verdict = option("any", "what follows: rollback, hold, ask, redo, pause, cancel_statement or tell"), name = option("string", "name of the sample in the result"),
+    verdict = option("any", "what follows: rollback, hold, ask, redo, pause, cancel_statement or tell; or { warning =, critical = } as the levels"), name = option("string", "name of the sample in the result"),
   },
   toggle = { on = option("function", "switches on"), off = option("function", "switches off"), state = option("function", "on, off or nil for unknown") },
 }

@@ -5,16 +5,29 @@ local journal, label = common.journal, program.label
 local sample = engine.sample
 local M = {}
 
-local function shown(value) return type(value) == "number" and ("%.6g"):format(value) or tostring(value) end
+-- A value as people read it; with the unit that the sample counts in, where that is known.
+local function shown(value, unit)
+  if type(value) ~= "number" then return tostring(value) end
+  return unit and host.quantity_text(value, unit) or ("%.6g"):format(value)
+end
 
 function M.words(item, breach)
   local rule = breach.rule
   local limit = rule.level.kind and sample.level(item, rule)
-  local text = ("%s: %s is %s"):format(label("monitor", item.name), rule.name, shown(breach.value))
-  if rule.kind ~= "is" then text = ("%s, %s %s%s"):format(text, rule.kind, rule.level.text, limit and (" (%s)"):format(shown(limit)) or "") end
+  local text = ("%s: %s is %s"):format(label("monitor", item.name), rule.name, shown(breach.value, rule.unit))
+  if rule.kind ~= "is" then text = ("%s, %s %s%s"):format(text, rule.kind, rule.level.text, limit and (" (%s)"):format(shown(limit, rule.unit)) or "") end
+  if rule.severity then text = ("%s (%s)"):format(text, rule.severity) end
+  if rule.over then text = ("%s within %s"):format(text, host.duration_text(rule.over)) end
   if rule.sustained then text = ("%s for %s"):format(text, host.duration_text(breach.lasted)) end
   if rule.times then text = ("%s, %d times in a row"):format(text, rule.count) end
   return rule.verdict.why and rule.verdict.verdict ~= "tell" and ("%s: %s"):format(text, rule.verdict.why) or text
+end
+
+-- Rules that were never judged, because too few requests came: whether that is enough, a person says.
+function M.inconclusive(item, few)
+  local parts = {}
+  for i, rule in ipairs(few) do parts[i] = ("%s had at most %g of the %g requests that it is judged on"):format(rule.name, rule.most, rule.requests) end
+  return ("%s is inconclusive: %s"):format(label("monitor", item.name), table.concat(parts, "; "))
 end
 
 -- A question that is put while the work goes on; only "go on" leaves it as it is.

@@ -33,13 +33,13 @@ local function fire(item, breach, found)
   local why = finding.words(item, breach)
   item.open = { rule = rule.index, why = why }
   journal("monitor.breached", item, { rule = rule.index, metric = rule.name, value = breach.value, kind = rule.kind, level = rule.level.text,
-    limit = rule.level.kind and sample.level(item, rule) or rule.level.number, for_s = breach.lasted, times = rule.count, verdict = rule.verdict.verdict, why = why })
+    limit = rule.level.kind and sample.level(item, rule) or rule.level.number, severity = rule.severity, for_s = breach.lasted, times = rule.count, verdict = rule.verdict.verdict, why = why })
   found[#found + 1] = { verdict = rule.verdict, why = why, key = item.name .. "/" .. rule.index }
 end
 
 local function blind(item, name, note, found)
   if item.blind then return end
-  item.blind = true
+  item.blind, item.was_blind = true, true
   local why = ("%s: no data from %s%s"):format(label("monitor", item.name), name, note and (" (%s)"):format(note) or "")
   if item.no_data.why and item.no_data.verdict ~= "tell" then why = ("%s: %s"):format(why, item.no_data.why) end
   item.breaches = (item.breaches or 0) + 1
@@ -59,7 +59,7 @@ local function baselines(item, early)
       local value = ok and sample.read(answer, requests, item.stale_s)
       if type(value) == "number" then
         item.baselines[index] = value
-        journal("monitor.baselined", item, { rule = index, metric = rule.name, value = value })
+        journal("monitor.baselined", item, { rule = index, metric = rule.name, value = value, limit = sample.level(item, rule), severity = rule.severity })
       end
     end
   end
@@ -87,6 +87,22 @@ end
 
 local function over(item) return item.ending or item.until_at and host.now() >= item.until_at end
 
+-- At the end: a rule that was never judged has not passed. Without any data it is as blind as after three looks; with too few
+-- requests each time it is inconclusive, and a person says what follows.
+local function settle(item)
+  if muted or item.settled then return end
+  local few, none = sample.unjudged(item)
+  local found = {}
+  if #none > 0 and not item.was_blind then blind(item, none[1].name, ("%d look%s"):format(item.looks, item.looks == 1 and "" or "s"), found) end
+  if #few > 0 then
+    local why, asks = finding.inconclusive(item, few), item.no_data.verdict == "ask" and item.no_data or program.words.ask()
+    item.settled, item.breaches, item.open = true, (item.breaches or 0) + 1, { rule = 0, why = why, asks = true }
+    journal("monitor.breached", item, { rule = 0, metric = few[1].name, inconclusive = true, verdict = "ask", why = why })
+    found[#found + 1] = { verdict = asks, why = why, key = item.name .. "/inconclusive" }
+  end
+  finding.deliver_all(item, found)
+end
+
 local function watch(item)
   while true do
     local began, last = host.monotonic(), over(item)
@@ -98,6 +114,7 @@ local function watch(item)
       host.poll(0.05, math.max(0.001, left))
     end
   end
+  settle(item)
   while next(item.asking or {}) do host.poll(0.1) end
   item.result, item.elapsed = host.store(sample.result(item)), host.now() - item.began_at
   item.status = "finished"
@@ -122,7 +139,8 @@ local function start(item)
   item.until_at = lasts and item.began_at + lasts
   local rules = {}
   for i, rule in ipairs(item.rules) do
-    rules[i] = { metric = rule.name, kind = rule.kind, level = rule.level.text, limit = rule.level.number, verdict = rule.verdict.verdict }
+    rules[i] = { metric = rule.name, unit = rule.unit, kind = rule.kind, level = rule.level.text, limit = rule.level.number, low = rule.level.low, high = rule.level.high,
+      severity = rule.severity, verdict = rule.verdict.verdict }
   end
   journal("monitor.started", item, { t = item.began_at, rules = rules, every_s = item.every_s, from = item.t.from, to = item.t.to, lasts_s = lasts, until_t = item.until_at,
     why = ("every %s, %s"):format(item.t.every, item.t.to and "to " .. item.t.to or "until " .. host.iso(item.until_at)) })
@@ -221,7 +239,8 @@ end
 
 function M.forget(item)
   item.status, item.figures, item.baselines, item.breaches, item.looks, item.last_t, item.ending = "waiting", nil, nil, nil, nil, nil, nil
-  for _, rule in ipairs(item.rules) do rule.since, rule.count, rule.gone, rule.fired, rule.breaches, rule.window = nil, nil, nil, nil, nil, nil end
+  item.settled, item.was_blind = nil, nil
+  for _, rule in ipairs(item.rules) do rule.since, rule.count, rule.gone, rule.fired, rule.breaches, rule.window, rule.judged, rule.most = nil, nil, nil, nil, nil, nil, nil, nil end
 end
 
 function M.mute()
@@ -249,9 +268,11 @@ function M.restore(item, kind, data)
     for _, rule in ipairs(fine) do rule.fired = nil end
     if not missing then item.blind = nil end
   elseif kind == "monitor.breached" then
-    item.breaches, item.open = (item.breaches or 0) + 1, { rule = data.rule, why = data.why }
+    item.breaches, item.open = (item.breaches or 0) + 1, { rule = data.rule, why = data.why, asks = data.inconclusive }
     local rule = item.rules[data.rule]
-    if rule then rule.fired, rule.breaches = true, (rule.breaches or 0) + 1 else item.blind = true end
+    if rule then rule.fired, rule.breaches = true, (rule.breaches or 0) + 1
+    elseif data.inconclusive then item.settled = true
+    else item.blind, item.was_blind = true, true end
   elseif kind == "monitor.resumed" then
     item.until_at, item.last_t, item.held = data.until_t, data.t, nil
     sample.gap(item, data.missing or 0)
@@ -281,7 +302,9 @@ function M.continue()
       local open = item.open
       if open then
         local rule = item.rules[open.rule]
-        finding.deliver(item, rule and rule.verdict or item.no_data, open.why, item.name .. "/" .. (rule and open.rule or "no data"))
+        local verdict = rule and rule.verdict or item.no_data
+        if open.asks and verdict.verdict ~= "ask" then verdict = program.words.ask() end
+        finding.deliver(item, verdict, open.why, item.name .. "/" .. (rule and open.rule or open.asks and "inconclusive" or "no data"))
       end
       local found = {}
       if missing >= item.no_data_after then blind(item, item.rules[1].name, ("nobody watched for %s"):format(host.duration_text(gap)), found) end

@@ -6,12 +6,13 @@ local M = {}
 
 local function number(value) return type(value) == "number" and value == value and value ~= math.huge and value ~= -math.huge end
 
--- A sample's answer as value, requests; or nil and why it is no data. An answer is a value, or { value =, requests =, at = }.
+-- A sample's answer as value, requests; or nil, the requests where they are known, and why it is no data. An answer is a value, or
+-- { value =, requests =, at =, why = }: why there is no value.
 function M.read(answer, requests, stale_s)
   local value, at = answer, nil
   if type(answer) == "table" then
     value, requests, at = answer.value, answer.requests, answer.at
-    if value == nil then return nil, nil, "a table without a value" end
+    if value == nil then return nil, number(requests) and requests or nil, type(answer.why) == "string" and answer.why or "a table without a value" end
   end
   if value == nil then return nil, nil, "nil" end
   if type(value) == "number" and not number(value) then return nil, nil, value ~= value and "NaN" or "infinite" end
@@ -62,12 +63,12 @@ end
 -- "breach", "fine", "few" (not enough requests to judge) or "none" (no data), with the value that was judged.
 local function judge(item, rule, data)
   local value = (data.v or {})[rule.name]
-  if value == nil then return "none" end
   if rule.requests then
     local n = (data.n or {})[rule.name]
+    if n and n < rule.requests then return "few", value end
     if not n then return "none" end
-    if n < rule.requests then return "few", value end
   end
+  if value == nil then return "none" end
   if rule.kind == "is" then
     if type(value) ~= type(rule.level.value) then return "none" end
     return value == rule.level.value and "breach" or "fine", value
@@ -116,6 +117,7 @@ function M.absorb(item, data)
       figures(item, rule.name, (data.v or {})[rule.name])
     end
     local state, value = judge(item, rule, data)
+    if state == "breach" or state == "fine" then rule.judged = (rule.judged or 0) + 1 end
     if state == "breach" then
       rule.gone = 0
       rule.since, rule.count = rule.since or data.t, (rule.count or 0) + 1
@@ -128,6 +130,7 @@ function M.absorb(item, data)
       fine[#fine + 1] = rule
     elseif state == "few" then
       rule.gone = 0
+      rule.most = math.max(rule.most or 0, data.n[rule.name])
     else
       rule.gone = (rule.gone or 0) + 1
       if rule.gone >= item.no_data_after then
@@ -147,12 +150,25 @@ function M.gap(item, missing)
   for _, one in pairs(item.figures) do one.missing = one.missing + missing end
 end
 
+-- Rules that were never judged: nothing is known of them, and that is no pass. {few = those that had too few requests each time,
+-- blind = those without any data}.
+function M.unjudged(item)
+  local few, blind = {}, {}
+  for _, rule in ipairs(item.rules) do
+    if not rule.judged then
+      local into = rule.most and few or blind
+      into[#into + 1] = rule
+    end
+  end
+  return few, blind
+end
+
 -- What later steps, goals and the report see.
 function M.result(item)
   local result = { looks = item.looks or 0, breaches = item.breaches or 0, rules = {} }
   for index, rule in ipairs(item.rules) do
     local one = item.figures[rule.name]
-    result.rules[index] = { sample = rule.name, kind = rule.kind, level = rule.level.text, verdict = rule.verdict.verdict, breaches = rule.breaches or 0,
+    result.rules[index] = { sample = rule.name, kind = rule.kind, level = rule.level.text, severity = rule.severity, verdict = rule.verdict.verdict, breaches = rule.breaches or 0, judged = rule.judged or 0,
       max = one and one.max, min = one and one.min, last = one and one.last, samples = one and one.samples or 0, missing = one and one.missing or 0 }
     local base = item.baselines and item.baselines[index]
     if one and base then

@@ -2,82 +2,8 @@
 local language = ...
 local host, options, words = language.host, language.options, language.words
 local fail, label, is, check_options = language.fail, language.label, language.is, language.check_options
-local check_functions, declare, two_part, new_handle = language.check_functions, language.declare, language.two_part, language.new_handle
-local Level = {}
-
--- What a path such as "web.p95" finds in the result of a step, given by its handle.
-local function in_result(handle, path)
-  return function()
-    local value = handle.result
-    for key in path:gmatch "[^.]+" do value = type(value) == "table" and value[key] or nil end
-    return value
-  end
-end
-
--- relative(0.5, fn): half as much again as a baseline; points(0.1, fn): that much more than it. The baseline is what `fn`
--- returns, or what stands in a step's result (relative(0.5, before, "web.p95")), else what the sample said before the first step.
-local function against(kind)
-  return function(by, fn, path)
-    if type(by) ~= "number" or by ~= by or by <= 0 then fail(2, ("%s: argument 1: a number above 0 expected, got %s"):format(kind, tostring(by))) end
-    if type(fn) == "table" and language.handles[fn] then
-      if type(path) ~= "string" or path == "" then
-        fail(2, ('%s: argument 3: where the baseline stands in the result expected, such as "web.p95", got %s'):format(kind, host.type_word(path)))
-      end
-      fn = in_result(fn, path)
-    end
-    if fn ~= nil and type(fn) ~= "function" then
-      fail(2, ("%s: argument 2: a function that returns the baseline, or a step's handle, expected, got %s"):format(kind, host.type_word(fn)))
-    end
-    return { __class = Level, kind = kind, by = by, baseline = fn }
-  end
-end
-words.relative, words.points = against "relative", against "points"
-
--- A level as {number, text} or a Level: 0.05, "5 %", "200ms", relative(…), points(…). Nil where it is none.
-local function level(value)
-  if is(value, Level) then
-    return { kind = value.kind, by = value.by, baseline = value.baseline,
-      text = value.kind == "relative" and ("the baseline by %g %%"):format(value.by * 100) or ("the baseline by %g"):format(value.by) }
-  end
-  if type(value) == "number" then return value == value and { number = value, text = ("%g"):format(value) } or nil end
-  if type(value) ~= "string" then return nil end
-  local percent = value:match "^%s*(-?%d+%.?%d*)%s*%%%s*$"
-  local number = percent and tonumber(percent) / 100 or host.parse_duration(value)
-  return number and { number = number, text = value }
-end
-
-local kinds = { "above", "below", "outside", "is" }
-
-local function rule_level(who, t)
-  local kind
-  for _, name in ipairs(kinds) do
-    if t[name] ~= nil then
-      if kind then fail(6, ("%s: both '%s' and '%s': one level a rule"):format(who, kind, name)) end
-      kind = name
-    end
-  end
-  if not kind then fail(6, who .. ": a level is missing: above, below, outside or is") end
-  local value = t[kind]
-  if kind == "is" then
-    if type(value) ~= "boolean" and type(value) ~= "string" and (type(value) ~= "number" or value ~= value) then
-      fail(6, ("%s: option 'is': true, false, a number or a string expected, got %s"):format(who, host.type_word(value)))
-    end
-    return kind, { value = value, text = tostring(value) }
-  end
-  if kind == "outside" then
-    local low, high = type(value) == "table" and level(value[1]), type(value) == "table" and level(value[2])
-    if not low or not high or not low.number or not high.number or low.number > high.number then
-      fail(6, ("%s: option 'outside': { lowest, highest } expected"):format(who))
-    end
-    return kind, { low = low.number, high = high.number, text = ("%s to %s"):format(low.text, high.text) }
-  end
-  local found = level(value)
-  if not found then
-    fail(6, ("%s: option '%s': a number, a percentage, a duration, relative(…) or points(…) expected, got %s"):format(who, kind,
-      type(value) == "string" and ("'%s'"):format(value) or host.type_word(value)))
-  end
-  return kind, found
-end
+local declare, two_part, new_handle = language.declare, language.two_part, language.new_handle
+local levels, known_units = language.levels, language.known_units
 
 -- The name that the playbook knows a function by: the field of a local table, or the local itself.
 local function name_of(fn)
@@ -111,30 +37,70 @@ local function verdict_at(who, value, not_here)
   return verdict
 end
 
-local function build_rule(who, t, names)
-  if type(t) ~= "table" then fail(5, ("%s: { sample, above = …, verdict = … } expected, got %s"):format(who, host.type_word(t))) end
-  check_options(who, t, options.monitor_rule, 5)
-  if type(t[1]) ~= "function" and not (type(t[1]) == "table" and getmetatable(t[1]) and getmetatable(t[1]).__call) then
-    fail(5, ("%s: a function that samples expected first, got %s"):format(who, host.type_word(t[1])))
-  end
-  local kind, value = rule_level(who, t)
-  if t.verdict == nil then fail(5, who .. ": option 'verdict' is required: what follows") end
-  positive(who, "times", t.times, true)
-  positive(who, "requests", t.requests)
-  if t.over and kind == "is" then fail(5, who .. ": option 'over' sums numbers, and 'is' compares one value") end
+-- What the rule's sample is called: as the playbook says, as the playbook knows it, as it calls itself.
+local function sample_name(t, names)
   local name = t.name
   if not name then
     local own, of = name_of(t[1])
-    name = own
-    if name and names[name] and names[name] ~= t[1] and of then name = of .. "_" .. own end
+    name = own or type(t[1]) == "table" and type(rawget(t[1], "name")) == "string" and rawget(t[1], "name") or nil
+    if name and names[name] and names[name] ~= t[1] and of then name = of .. "_" .. name end
     for i = 1, 99 do
       if name and (not names[name] or names[name] == t[1]) then break end
       name = "sample_" .. i
     end
   end
   names[name] = t[1]
-  return { sample = t[1], name = name, kind = kind, level = value, verdict = verdict_at(who, t.verdict), sustained = t.sustained and host.parse_duration(t.sustained),
-    times = t.times, requests = t.requests, over = t.over and host.parse_duration(t.over) }
+  return name
+end
+
+-- What the sample counts in: as the sample itself says (those of `watch` do), or the rule.
+local function unit_of(who, t, name)
+  local own = type(t[1]) == "table" and rawget(t[1], "unit") or nil
+  if t.unit and not known_units[t.unit] and t.unit ~= own then
+    fail(6, ("%s: option 'unit': seconds, ratio, bytes, per_second or count expected, got '%s'%s"):format(who, t.unit, host.did_you_mean(t.unit, known_units)))
+  end
+  if t.unit and own and t.unit ~= own then fail(6, ("%s: option 'unit': %s counts in %s, not in %s"):format(who, name, own, t.unit)) end
+  return t.unit or own
+end
+
+-- The verdict of each level: one for all, or { warning =, critical = } as the levels are.
+local function verdicts_of(who, t, list)
+  if t.verdict == nil then fail(6, who .. ": option 'verdict' is required: what follows") end
+  local each = type(t.verdict) == "table" and not is(t.verdict, language.Verdict) and t.verdict
+  if each and not list[1].severity then fail(6, who .. ": option 'verdict': one verdict expected: the rule has one level") end
+  for key in pairs(each or {}) do
+    if key ~= "warning" and key ~= "critical" then fail(6, ("%s: option 'verdict': unknown option '%s'%s"):format(who, tostring(key), host.did_you_mean(tostring(key), { warning = 1, critical = 1 }))) end
+  end
+  local found = {}
+  for i, one in ipairs(list) do
+    local value = t.verdict
+    if each then value = each[one.severity] end
+    if value == nil then fail(6, ("%s: option 'verdict': %s is missing: what follows then"):format(who, one.severity)) end
+    found[i] = verdict_at(who, value)
+  end
+  return found
+end
+
+-- The rules that one table says: one, or with warning and critical levels two.
+local function build_rules(who, t, names, into)
+  if type(t) ~= "table" then fail(5, ("%s: { sample, above = …, verdict = … } expected, got %s"):format(who, host.type_word(t))) end
+  check_options(who, t, options.monitor_rule, 5)
+  if type(t[1]) ~= "function" and not (type(t[1]) == "table" and getmetatable(t[1]) and getmetatable(t[1]).__call) then
+    fail(5, ("%s: a function that samples expected first, got %s"):format(who, host.type_word(t[1])))
+  end
+  local name = sample_name(t, names)
+  local unit = unit_of(who, t, name)
+  local kind, list = levels(t, known_units[unit] and unit, name)
+  if not kind then fail(5, ("%s: %s"):format(who, list)) end
+  local verdicts = verdicts_of(who, t, list)
+  positive(who, "times", t.times, true)
+  positive(who, "requests", t.requests)
+  if t.over and kind == "is" then fail(5, who .. ": option 'over' sums numbers, and 'is' compares one value") end
+  if unit == "boolean" and kind ~= "is" then fail(5, ("%s: option '%s': %s says true or false: write is = false"):format(who, kind, name)) end
+  for i, one in ipairs(list) do
+    into[#into + 1] = { sample = t[1], name = name, unit = unit, kind = kind, level = one.level, severity = one.severity, verdict = verdicts[i],
+      sustained = t.sustained and host.parse_duration(t.sustained), times = t.times, requests = t.requests, over = t.over and host.parse_duration(t.over) }
+  end
 end
 
 local function no_data_of(who, value, rules)
@@ -166,7 +132,7 @@ words.monitor = two_part("monitor", function(kind, name, t)
   if host.parse_duration(t.every) <= 0 then fail(3, who .. ": option 'every': more than 0 expected") end
   if #t == 0 then fail(3, who .. ": has no rules") end
   local rules, names = {}, {}
-  for i = 1, #t do rules[i] = build_rule(("%s: rule %d"):format(who, i), t[i], names) end
+  for i = 1, #t do build_rules(("%s: rule %d"):format(who, i), t[i], names, rules) end
   local no_data, after = no_data_of(who, t.no_data, rules)
   local item = declare(kind, name, t, 3)
   item.rules, item.no_data, item.no_data_after, item.every_s = rules, no_data, after, host.parse_duration(t.every)
