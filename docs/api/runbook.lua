@@ -1220,6 +1220,25 @@ function ssh.run(target, command, options) end
 ---@return table {target, run, quote, script}: `run(command, options)` runs there
 function ssh.host(target, options) end
 
+---This host: what it is doing now, and log files that grow.
+---@class systemlib
+system = {}
+
+---Processors, memory and load of this host, as /proc tells them.
+---@return table {cpus, busy_s, total_s, memory_total, memory_available, memory_used, load1, load5, load15}: seconds of all processors since the host started, bytes, and the share of the memory that is not available
+function system.usage() end
+
+---@class system.log.options
+---@field from? string the mark of an earlier look; without it only marks the end
+---@field matching? string[] texts: a line counts that contains one of them; every line where there are none
+---@field but? string[] texts: a line that contains one does not count
+
+---What was added to a log file since an earlier look.
+---@param path string file; where it was renamed to PATH.1 meanwhile, the rest of that counts too
+---@param options? system.log.options since when, and which lines count
+---@return table {mark, lines, matches, first, lost}: mark is for the next look, lines are those that were added, matches of them those that count, first the first five of those; lost: the file was replaced, and the rest of it is gone
+function system.log(path, options) end
+
 ---Points in time (timestamps: they compare, and their difference is in seconds) and durations.
 ---@class timelib
 time = {}
@@ -1765,7 +1784,7 @@ function yaml.documents(text) end
 ---@return string YAML in UTF-8
 function yaml.encode(value) end
 
----Tables with methods, for libraries.
+---Tables with methods and numbers with units, for libraries.
 ---@class valueslib
 values = {}
 
@@ -1774,6 +1793,17 @@ values = {}
 ---@param methods table name = function(self, …)
 ---@return function makes a value of that type of a table, and returns it
 function values.type(name, methods) end
+
+---A number with its unit, from text.
+---@param text string "5 %", "200ms", "10 GB" or "10/min"
+---@return table? {number, unit}: unit is ratio, seconds, bytes or per_second; nil where the text has no unit
+function values.quantity(text) end
+
+---A number with its unit, as text for people.
+---@param number number how much
+---@param unit? string ratio, seconds, bytes, per_second or count; the number alone where it is left out
+---@return string "5 %", "200ms", "10.0 GB"
+function values.quantity_text(number, unit) end
 
 ---@class playbook.options
 ---@field ask? table within, escalate, otherwise, role: how long a question waits, who is asked next, and what then happens

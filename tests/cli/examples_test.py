@@ -16,7 +16,7 @@ STANDINS = Path(__file__).with_name("standins")
 FILES = ["s0_mysql8_unification", "s1_sql_migration", "s2_checklist", "s3_render_prisma", "s4_firestore", "s4_recovery"]
 # What the examples call and nothing could answer: migrate.written_since is told no connection (db.written_since is).
 MISTAKES = {"migrate.written_since"}
-ABSENT = {"watch"}
+ABSENT = set()
 
 pytestmark = pytest.mark.skipif(not EXAMPLES.is_dir(), reason="the examples lie beside the project, and are not there")
 

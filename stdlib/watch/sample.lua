@@ -1,0 +1,70 @@
+-- What the samples of `watch` are: tables that are called like functions, and say what they are called and count in. A monitor
+-- checks its levels against the unit. A service is a table of samples: a name that it does not have is an error while the file loads.
+local M = {}
+
+local Sample = { __call = function(self, ...) return self.read(...) end, __tostring = function(self) return "sample " .. self.name end }
+
+-- `read` returns a value, a value and the number of requests behind it, or { value =, requests =, at =, why = }.
+function M.new(name, unit, read) return setmetatable({ name = name, unit = unit, read = read }, Sample) end
+
+function M.is(value) return type(value) == "table" and getmetatable(value) == Sample end
+
+-- Raises: there is no such data. A monitor takes it for a missing sample, a checkpoint and a probe do not pass.
+function M.none(kind, message, hint) error({ kind = "watch." .. kind, message = message, hint = hint }, 0) end
+
+local function distance(a, b)
+  local row = {}
+  for j = 0, #b do row[j] = j end
+  for i = 1, #a do
+    local corner
+    corner, row[0] = row[0], i
+    for j = 1, #b do
+      local cost = a:byte(i) == b:byte(j) and corner or 1 + math.min(corner, row[j], row[j - 1])
+      corner, row[j] = row[j], cost
+    end
+  end
+  return row[#b]
+end
+
+local function names_of(members)
+  local names = {}
+  for name, value in pairs(members) do
+    if M.is(value) or type(value) == "function" then names[#names + 1] = name end
+  end
+  table.sort(names)
+  return names
+end
+
+-- A service of samples and functions; `what` is what it is called in errors.
+function M.service(what, members)
+  return setmetatable(members, { __index = function(_, key)
+    if type(key) ~= "string" or key:find "^__" or key == "methods" then return nil end
+    local names, best, far = names_of(members), nil, math.huge
+    for _, name in ipairs(names) do
+      local d = distance(key, name)
+      if d < far then best, far = name, d end
+    end
+    error({ kind = "argument", message = ("%s has no '%s'%s"):format(what, key, far <= math.ceil(#key / 3) and (" (did you mean '%s'?)"):format(best) or ""),
+      hint = "it has " .. table.concat(names, ", ") }, 0)
+  end })
+end
+
+-- A function that returns a state of its own to whoever asks: what counts since the last look counts for each monitor by itself.
+function M.states()
+  local all = setmetatable({}, { __mode = "k" })
+  return function()
+    local who = coroutine.running() or all
+    all[who] = all[who] or {}
+    return all[who]
+  end
+end
+
+-- The difference of a counter to the last look of whoever asks; nil at the first one. One that went back began again.
+function M.difference(state, key, now)
+  local before = state[key]
+  state[key] = now
+  if before == nil then return nil end
+  return now >= before and now - before or now
+end
+
+return M
