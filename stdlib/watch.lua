@@ -135,9 +135,8 @@ def "json" { doc = "A sample of what an address answers in JSON.",
       if value == nil then sample.none("empty", ("%s: nothing at %s"):format(url, path)) end
       if type(value) ~= (o.unit == "boolean" and "boolean" or "number") then sample.none("answer", ("%s: %s is no %s"):format(url, path, o.unit == "boolean" and "truth value" or "number")) end
       if o.at then
-        local at = member(body, o.at)
-        local ok, age = pcall(time.since, at)
-        if at == nil or not ok then sample.none("answer", ("%s: no time at %s"):format(url, o.at)) end
+        local age = prometheus.age_of(member(body, o.at))
+        if not age then sample.none("answer", ("%s: no time at %s"):format(url, o.at)) end
         if age > o.stale then sample.none("stale", ("%s: %s is %s old"):format(url, path, time.text(math.floor(age)))) end
       end
       local requests
@@ -186,8 +185,8 @@ def "firing" { doc = "How many alerts of Prometheus fire. Raises where it has no
           if rule.health ~= "ok" then
             sample.none("query", ("%s: the rule '%s' cannot be evaluated (%s)"):format(url, tostring(rule.name), tostring(rule.lastError or rule.health)))
           end
-          local ok, age = pcall(time.since, tostring(rule.lastEvaluation))
-          if not ok or age > o.stale then sample.none("stale", ("%s: the rule '%s' was last evaluated %s ago"):format(url, tostring(rule.name), ok and time.text(math.floor(age)) or "nobody knows when")) end
+          local age = prometheus.age_of(rule.lastEvaluation)
+          if not age or age > o.stale then sample.none("stale", ("%s: the rule '%s' was last evaluated %s ago"):format(url, tostring(rule.name), age and time.text(math.floor(age)) or "nobody knows when")) end
           for _, alert in ipairs(type(rule.alerts) == "table" and rule.alerts or {}) do
             if alert.state == "firing" then count = count + 1 end
           end

@@ -5,6 +5,17 @@ local M = {}
 
 local none = sample.none
 
+-- Seconds since 1970, with their fraction.
+local function now() return time.since(time.parse "1970-01-01T00:00:00Z") end
+M.now = now
+
+-- How old an instant is: seconds since 1970, or text such as 2026-11-20T22:00:04Z; nil where it is none.
+function M.age_of(at)
+  if type(at) == "number" then return now() - at end
+  local ok, age = pcall(function() return time.since(type(at) == "string" and time.parse(at) or at) end)
+  return ok and age or nil
+end
+
 -- The address while a playbook is only described is "<prom>".
 function M.check_url(who, url)
   if not url:find "^https?://." and not url:find "^<" then
@@ -57,9 +68,9 @@ end
 local function check_time(url, at, o)
   at = tonumber(at)
   if not at then none("answer", url .. ": an answer without a time") end
-  local age = time.now() - at
+  local age = now() - at
   if math.abs(age) > o.stale then
-    none("stale", ("%s: the answer is of %s: %s"):format(url, time.iso(at), age > 0 and time.text(math.floor(age)) .. " old" or "ahead of this host's clock"),
+    none("stale", ("%s: the answer is %s"):format(url, age > 0 and time.text(math.floor(age)) .. " old" or time.text(math.floor(-age)) .. " ahead of this host's clock"),
       "a cache before Prometheus, or clocks that differ")
   end
 end
@@ -116,8 +127,8 @@ end
 
 -- The values of an expression over a time, oldest first; raises where there are none, several, or the newest is older than a step.
 function M.range(url, query, o)
-  local now = time.now()
-  local data = request(url, "query_range", { query = query, start = ("%.3f"):format(now - o.over), ["end"] = ("%.3f"):format(now), step = ("%.3f"):format(o.step) }, o)
+  local till = now()
+  local data = request(url, "query_range", { query = query, start = ("%.3f"):format(till - o.over), ["end"] = ("%.3f"):format(till), step = ("%.3f"):format(o.step) }, o)
   if arguments.unknown(data) then return data end
   if data.resultType ~= "matrix" or type(data.result) ~= "table" then none("answer", ("%s: a matrix expected, got %s"):format(url, tostring(data.resultType))) end
   if #data.result == 0 then none("empty", ("%s: no series for %s"):format(url, query)) end
@@ -128,7 +139,7 @@ function M.range(url, query, o)
     if value then list[#list + 1], last = value, tonumber(pair[1]) end
   end
   if #list == 0 then none("empty", ("%s: %s has no number in %s"):format(url, query, time.text(o.over))) end
-  if now - last > 2 * o.step then none("stale", ("%s: the newest value of %s is %s old"):format(url, query, time.text(math.floor(now - last)))) end
+  if till - last > 2 * o.step then none("stale", ("%s: the newest value of %s is %s old"):format(url, query, time.text(math.floor(till - last)))) end
   return list
 end
 

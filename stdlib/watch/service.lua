@@ -101,8 +101,9 @@ local function functions(service)
   -- What a time was like: { name = { min, avg, max } }.
   function members.over(duration)
     local seconds, names, wanted = time.duration(duration), numbers(service), {}
+    local step = prometheus.window(math.max(1, math.min(60, seconds / 100)))
     for _, name in ipairs(names) do
-      local inside = ("((%s)[%s:1m])"):format(service.metrics[name].expression(prometheus.window(service.window)), prometheus.window(seconds))
+      local inside = ("((%s)[%s:%s])"):format(service.metrics[name].expression(prometheus.window(service.window)), prometheus.window(seconds), step)
       for _, kind in ipairs { "min", "avg", "max" } do wanted[name .. "__" .. kind] = kind .. "_over_time" .. inside end
     end
     wanted.age = prometheus.age(service.fresh)

@@ -1,0 +1,143 @@
+"""The module watch against a real Prometheus: the figures that it should give, and none where there are none."""
+import json
+
+import pytest
+from evaluate import evaluate
+from private_prometheus import Exporter, Prometheus, Traffic
+
+RULES = """
+groups:
+  - name: shop
+    rules:
+      - { alert: TooManyErrors, expr: 'vector(1) > 0', labels: { severity: critical } }
+      - { alert: Slow, expr: 'vector(0) > 0', labels: { severity: warning } }
+"""
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """A service with 100 requests a second, 2 % of them errors, 80 ms each; a database server and its host; one alert that fires."""
+    exporter, other = Exporter(), Exporter()
+    exporter.set({"database_pool_size": 20, "database_pool_available": 5})
+    other.set({"mysql_up": 1, "mysql_global_status_threads_connected": 30, "mysql_global_variables_max_connections": 150, "mysql_global_status_slow_queries": 7,
+               "mysql_global_variables_long_query_time": 1, "mysql_global_status_queries": 5,
+               'node_filesystem_avail_bytes{mountpoint="/",fstype="ext4"}': 60e9, 'node_filesystem_size_bytes{mountpoint="/",fstype="ext4"}': 100e9,
+               'node_filesystem_avail_bytes{mountpoint="/var",fstype="xfs"}': 5e9, 'node_filesystem_size_bytes{mountpoint="/var",fstype="xfs"}': 50e9,
+               'node_filesystem_avail_bytes{mountpoint="/run",fstype="tmpfs"}': 0, 'node_filesystem_size_bytes{mountpoint="/run",fstype="tmpfs"}': 1e9,
+               "node_memory_MemAvailable_bytes": 25e9, "node_memory_MemTotal_bytes": 100e9, "node_load5": 3,
+               'node_cpu_seconds_total{cpu="0",mode="idle"}': 10, 'node_cpu_seconds_total{cpu="1",mode="idle"}': 10})
+    traffic = Traffic(exporter)
+    traffic.error_share = 0.1
+    here = lambda one: f"127.0.0.1:{one.server.server_port}"  # noqa: E731
+    prometheus = Prometheus(tmp_path_factory.mktemp("prometheus") / "server", {
+        "api": (here(exporter), {}), "db": (here(other), {"instance": "db1.example.com:9104"}), "gone": ("127.0.0.1:1", {})}, RULES)
+    prometheus.wait(lambda: any(v > 0 for v in prometheus.query('sum(rate(http_requests_total{job="api",status="503"}[5s]))'))
+                    and prometheus.query("ALERTS{alertstate='firing'}"))
+    prometheus.wait(lambda: prometheus.query('count_over_time(up{job="api"}[20s])') > [8])
+    yield prometheus
+    traffic.close()
+    prometheus.close()
+    exporter.close()
+    other.close()
+
+
+HEAD = 'local watch = require "watch"\nlocal web = watch.http_service(p.prom, { job = "api", window = "5s" })\nlocal mysql = watch.mysql(p.prom, { instance = "db1.example.com" })\n'
+
+
+def ask(runbook, playbook, world, code):
+    return evaluate(runbook, playbook, HEAD + code, params='prom = { "url", required = true, doc = "x" }', arguments=["--prom", world.url])
+
+
+def test_the_figures_of_a_service(runbook, playbook, world):
+    got = ask(runbook, playbook, world, "local s = web.sample() s.alive = web.alive() s.requests_given = select(2, web.error_ratio()) return s")
+    assert got["error_ratio"] == pytest.approx(0.1, abs=0.02), got  # a share, not a rate
+    assert 60 < got["requests_per_s"] < 140
+    assert got["errors_per_s"] == pytest.approx(got["requests_per_s"] * 0.1, rel=0.3)
+    assert 0.05 < got["p50"] < got["p95"] <= got["p99"] <= 0.1 and got["p95"] == pytest.approx(0.0975, abs=0.002)  # interpolated in the bucket 0.05 to 0.1
+    assert got["avg"] == pytest.approx(0.08, rel=0.05)
+    assert (got["pool_size"], got["pool_used"]) == (20, 0.75)
+    assert got["alive"] is True and got["requests_given"] == pytest.approx(got["requests"], rel=0.3)
+
+
+def test_the_figures_of_a_database_and_its_host(runbook, playbook, world):
+    got = ask(runbook, playbook, world, "local s = mysql.sample() s.reachable = mysql.reachable() s.alive = mysql.alive() s.slow = mysql.slow(1)() return s")
+    assert (got["pool_size"], got["pool_used"], got["disk_used"], got["memory_used"]) == (150, 0.2, 0.9, 0.75)
+    assert got["reachable"] is True and got["alive"] is True and got["slow"] == 0 and "replica_lag" not in got
+    assert ask(runbook, playbook, world, "return { watch.system(p.prom, { instance = 'db1.example.com' }).load_per_cpu() }") == [1.5]
+
+
+def test_alerts_that_fire(runbook, playbook, world):
+    assert ask(runbook, playbook, world, "return { watch.firing(p.prom), watch.firing(p.prom, 'critical'), watch.firing(p.prom, 'warning') }") == [1, 1, 0]
+
+
+def test_a_baseline_what_is_usual_and_what_a_time_was_like(runbook, playbook, world):
+    got = ask(runbook, playbook, world, """
+      local before = web.baseline "10s"
+      return { before = before, compared = watch.compare(web, before), over = web.over "10s", usual = try(web.usual, "p50"),
+        range = watch.range(p.prom, 'sum(http_requests_total{job="api"})', { unit = "count", over = "5s", step = "1s", pick = "last" })() }""")
+    assert "before" in got, got
+    assert got["before"]["over"] == "10s" and got["before"]["error_ratio"] == pytest.approx(0.1, abs=0.02)
+    assert abs(got["compared"]["p95"]["change"]) < 0.1 and got["range"] > 0
+    assert got["usual"]["kind"] == "watch.empty" and "too few to say what is usual" in got["usual"]["message"]  # a minute is no week
+
+
+NOTHING = {
+    "another job": ("watch.http_service(p.prom, { job = 'nobody' }).error_ratio", "watch.empty", 'Prometheus has no http_requests_total{job="nobody"}'),
+    "another label": ("watch.http_service(p.prom, { job = 'api', status = 'code', window = '5s' }).error_ratio", None, "the label of the status is another one"),
+    "another metric": ("watch.http_service(p.prom, { job = 'api', requests = 'requests_total' }).error_ratio", "watch.empty", "Prometheus has no requests_total"),
+    "no histogram": ("watch.http_service(p.prom, { job = 'api', duration = 'seconds', window = '5s' }).p95", None, "p95 has no value"),
+    "a window of one scrape": ("watch.http_service(p.prom, { job = 'api', window = '1ms' }).error_ratio", None, "error_ratio has no value"),
+    "a query of many series": ("watch.prometheus(p.prom, 'up', { unit = 'count' })", "watch.query", "3 series for up"),
+    "a query of none": ("watch.prometheus(p.prom, 'nothing', { unit = 'count' })", "watch.empty", "no series for nothing"),
+    "NaN": ("watch.prometheus(p.prom, 'vector(0) / 0', { unit = 'ratio' })", "watch.empty", "vector(0) / 0 is NaN"),
+    "infinite": ("watch.prometheus(p.prom, 'vector(1) / 0', { unit = 'ratio' })", "watch.empty", "vector(1) / 0 is +Inf"),
+    "no PromQL": ("watch.prometheus(p.prom, 'sum(', { unit = 'count' })", "watch.query", "bad_data: "),
+    "a target that is down": ("watch.prometheus(p.prom, 'up{job=\"gone\"} * 0 / 0', { unit = 'ratio', fresh = 'http_requests_total{job=\"gone\"}' })", "watch.empty", "no series for "),
+    "no alerting rule": ("function() return watch.firing(p.prom, 'page') end", "watch.empty", "no alerting rule with severity page: nothing could fire"),
+    "slow at another limit": ("mysql.slow '500ms'", "watch.unsupported", "the server counts as slow what takes more than 1s, not 0.5s"),
+    "no replica": ("mysql.replica_lag", None, "no replica, or its replication has stopped"),
+}
+
+
+@pytest.mark.parametrize("case", NOTHING)
+def test_what_is_not_there_is_no_figure(runbook, playbook, world, case):
+    code, kind, text = NOTHING[case]
+    got = ask(runbook, playbook, world, "local ok, value = pcall(%s) return { ok = ok, value = value }" % code)
+    if kind:
+        assert got["ok"] is False and got["value"]["kind"] == kind and text in got["value"]["message"], got
+    else:  # known to be nothing, with the reason, and the requests where those are known
+        assert got["ok"] is True and "value" not in got["value"] and text in got["value"]["why"], got
+
+
+def test_no_error_yet_is_a_share_of_none(runbook, playbook, tmp_path):
+    """A counter that has no failed request yet has no series for them. A histogram's quantile beyond its highest bucket is no figure."""
+    exporter = Exporter()
+    traffic = Traffic(exporter)
+    traffic.seconds = 3
+    prometheus = Prometheus(tmp_path / "server", {"api": (f"127.0.0.1:{exporter.server.server_port}", {})})
+    try:
+        prometheus.wait(lambda: any(v > 0 for v in prometheus.query('sum(rate(http_requests_total{job="api"}[4s]))')))
+        code = 'local watch = require "watch"\nlocal web = watch.http_service(p.prom, { job = "api", window = "4s" })\n'
+        params = dict(params='prom = { "url", required = true, doc = "x" }', arguments=["--prom", prometheus.url])
+        got = evaluate(runbook, playbook, code + "local ratio, n = web.error_ratio() return { ratio = ratio, n = n, p95 = web.p95(), none = json.encode(web.sample()) }", **params)
+        assert got["ratio"] == 0 and got["n"] > 100
+        # histogram_quantile would say 1, the end of the highest bucket: a limit of 2 s could never be reached
+        assert prometheus.query('histogram_quantile(0.95, sum by (le) (rate(http_request_duration_seconds_bucket{job="api"}[4s])))') == [1]
+        assert "value" not in got["p95"] and "beyond the highest bucket" in got["p95"]["why"]
+        assert "p95" not in json.loads(got["none"])
+        # nobody comes any more: 0 of 0 is no share, and the requests are known to be none
+        traffic.rate = 0
+        prometheus.wait(lambda: prometheus.query('sum(rate(http_requests_total{job="api"}[4s]))') == [0])
+        got = evaluate(runbook, playbook, code + "return web.error_ratio()", **params)
+        assert got["requests"] == 0 and "value" not in got
+        # the exporter dies: its metrics are gone at once, or old
+        exporter.up = False
+        prometheus.wait(lambda: prometheus.query('up{job="api"}') == [0])
+        got = evaluate(runbook, playbook, code + "local up = web.up return { ratio = try(web.error_ratio), alive = try(web.alive) }", **params)
+        assert got["ratio"]["kind"] in ("watch.empty", "watch.stale") and got["alive"]["kind"] == got["ratio"]["kind"], got
+    finally:
+        traffic.close()
+        prometheus.close()
+        exporter.close()
+    got = evaluate(runbook, playbook, code + "return { try(web.error_ratio), try(web.alive), try(watch.firing, p.prom) }", **params)
+    assert [e["kind"] for e in got] == ["http.connection"] * 3
