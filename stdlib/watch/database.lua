@@ -231,14 +231,14 @@ function M.single(connection, text, o)
   return sample.new("sql", o.unit, function()
     local value = session(function(c) return db.value(c, text, unpack(o.params or {})) end)
     if arguments.unknown(value) and tostring(value):sub(1, 3) == "‹" then return value end -- a dry run
-    if value == nil or value == null then return { why = "no row, or NULL" } end
+    if value == nil or value == null then none("empty", "no row, or NULL: " .. text) end
     if o.unit == "boolean" then
       if type(value) == "boolean" then return value end
       local bit = number(value)
-      if bit ~= 0 and bit ~= 1 then return { why = "neither true nor false" } end
+      if bit ~= 0 and bit ~= 1 then none("answer", "neither true nor false: " .. text) end
       return bit == 1
     end
-    return number(value) or { why = "no number" }
+    return number(value) or none("answer", "no number: " .. text)
   end)
 end
 

@@ -12,7 +12,7 @@ local function busy(state)
     now = system.usage()
   end
   local spent, all = now.busy_s - mine.busy_s, now.total_s - mine.total_s
-  if all <= 0 then return { why = "no time has passed since the last look" } end
+  if all <= 0 then sample.none("empty", "no time has passed since the last look") end
   mine.busy_s, mine.total_s = now.busy_s, now.total_s
   return math.max(0, math.min(1, spent / all))
 end
@@ -64,7 +64,7 @@ function M.log(path, o)
     local found = system.log(path, { from = mine.mark, matching = texts(o.matching), but = texts(o.but) })
     if arguments.unknown(found) then return found end
     mine.mark = found.mark
-    if found.lost then return { why = path .. " was replaced, and the rest of the old one is gone" } end
+    if found.lost then sample.none("empty", path .. " was replaced, and the rest of the old one is gone") end
     return found.matches
   end)
 end

@@ -61,7 +61,6 @@ function M.table(services, thresholds)
     local critical = level.critical ~= nil and number_of(who, name, level.critical, unit) or nil
     local ok, value = pcall(metric)
     local why = not ok and (type(value) == "table" and value.message or tostring(value)) or nil
-    if ok and type(value) == "table" then value, why = value.value, value.why end
     if not ok or type(value) ~= "number" or value ~= value then value = nil end
     local state = state_of(value, warning, critical, level.below == true)
     rows[i] = { metric = name, value = value, shown = value and values.quantity_text(value, unit), warning = level.warning, critical = level.critical, state = state,

@@ -2,15 +2,25 @@
 -- checks its levels against the unit. A service is a table of samples: a name that it does not have is an error while the file loads.
 local M = {}
 
-local Sample = { __call = function(self, ...) return self.read(...) end, __tostring = function(self) return "sample " .. self.name end }
+local none
 
--- `read` returns a value, a value and the number of requests behind it, or { value =, requests =, at =, why = }.
-function M.new(name, unit, read) return setmetatable({ name = name, unit = unit, read = read }, Sample) end
+local function called(self)
+  local value, requests = self.look()
+  if type(value) == "table" then none("empty", value.why) end
+  return value, requests
+end
+
+local Sample = { __call = called, __tostring = function(self) return "sample " .. self.name end }
+
+-- `look` returns a value, or a value and the number of requests behind it; it raises where there is none, or returns
+-- { why =, requests = }: a monitor asks it, and too few requests for a rule are no fault. Whoever calls the sample gets a value or an error.
+function M.new(name, unit, look) return setmetatable({ name = name, unit = unit, look = look }, Sample) end
 
 function M.is(value) return type(value) == "table" and getmetatable(value) == Sample end
 
 -- Raises: there is no such data. A monitor takes it for a missing sample, a checkpoint and a probe do not pass.
-function M.none(kind, message, hint) error({ kind = "watch." .. kind, message = message, hint = hint }, 0) end
+function none(kind, message, hint) error({ kind = "watch." .. kind, message = message, hint = hint }, 0) end
+M.none = none
 
 local function distance(a, b)
   local row = {}

@@ -17,16 +17,21 @@ local function wanted_of(service, names, window)
   return wanted
 end
 
--- The values at this moment; raises where there is nothing of the service, or nothing new.
+-- Raises where there is nothing of the service, or nothing new.
+local function check_fresh(service, age)
+  if not age then
+    none("empty", ("%s: Prometheus has no %s"):format(service.url, service.fresh), "is the job, the instance or the name of the metric another one?")
+  end
+  if age > service.stale then
+    none("stale", ("%s: the newest %s is %s old"):format(service.url, service.fresh, time.text(math.floor(age))), "does Prometheus still scrape it?")
+  end
+end
+
+-- The values at this moment.
 local function ask(service, names, window)
   local found = service.values(service.url, wanted_of(service, names, prometheus.window(window or service.window)), service.options)
   if arguments.unknown(found) then return found end
-  if not found.age then
-    none("empty", ("%s: Prometheus has no %s"):format(service.url, service.fresh), "is the job, the instance or the name of the metric another one?")
-  end
-  if found.age > service.stale then
-    none("stale", ("%s: the newest %s is %s old"):format(service.url, service.fresh, time.text(math.floor(found.age))), "does Prometheus still scrape it?")
-  end
+  check_fresh(service, found.age)
   for _, name in ipairs(names) do
     local metric = service.metrics[name]
     if found[name] ~= nil and metric.check then found[name] = metric.check(found[name], found) end
@@ -91,8 +96,10 @@ local function functions(service)
     local metric = service.metrics[name]
     if not metric then error({ kind = "argument", message = ("%s: usual: no metric '%s'"):format(service.what, tostring(name)) }, 0) end
     local inside = ("(%s)[%s:5m]"):format(metric.expression(prometheus.window(math.max(service.window, 300))), prometheus.window(over))
-    local found = service.values(service.url, { usual = ("quantile_over_time(%.6g, %s)"):format(percent / 100, inside), points = ("count_over_time(%s)"):format(inside) }, service.options)
+    local found = service.values(service.url, { usual = ("quantile_over_time(%.6g, %s)"):format(percent / 100, inside), points = ("count_over_time(%s)"):format(inside),
+      age = prometheus.age(service.fresh) }, service.options)
     if arguments.unknown(found) then return found end
+    check_fresh(service, found.age)
     if not found.usual or not found.points or found.points < 12 then
       none("empty", ("%s: %s has only %d values in %s: too few to say what is usual"):format(service.url, name, found.points or 0, time.text(over)))
     end
@@ -109,7 +116,7 @@ local function functions(service)
     wanted.age = prometheus.age(service.fresh)
     local found = service.values(service.url, wanted, service.options)
     if arguments.unknown(found) then return found end
-    if not found.age then none("empty", ("%s: Prometheus has no %s"):format(service.url, service.fresh)) end
+    check_fresh(service, found.age)
     local result, any = {}, false
     for _, name in ipairs(names) do
       local avg = found[name .. "__avg"]

@@ -55,7 +55,7 @@ local function baselines(item, early)
     local own = rule.level.baseline
     if rule.level.kind and item.baselines[index] == nil and ((own ~= nil) ~= (early == true)) then
       common.allow_reads(item)
-      local ok, answer, requests = common.limited(item.timeout_s, own or rule.sample)
+      local ok, answer, requests = common.limited(item.timeout_s, own or sample.asked(rule))
       local value = ok and sample.read(answer, requests, item.stale_s)
       if type(value) == "number" then
         item.baselines[index] = value

@@ -27,6 +27,12 @@ function M.read(answer, requests, stale_s)
   return value, requests
 end
 
+-- What is asked of a rule's sample. One of `watch` raises where it has no value; what it says to a monitor has the requests too.
+function M.asked(rule)
+  local look = type(rule.sample) == "table" and rawget(rule.sample, "look")
+  return type(look) == "function" and look or rule.sample
+end
+
 -- Asks every sample of the monitor once. Returns {t, v = values, n = requests, x = why there is none}, each by sample name.
 function M.take(item)
   local data = { t = math.floor(host.now() * 1000) / 1000, v = {}, n = {}, x = {} }
@@ -35,7 +41,7 @@ function M.take(item)
     if not asked[rule.name] then
       asked[rule.name] = true
       common.allow_reads(item)
-      local ok, answer, requests = common.limited(item.timeout_s, rule.sample)
+      local ok, answer, requests = common.limited(item.timeout_s, M.asked(rule))
       if ok then
         local value, n, problem = M.read(answer, requests, item.stale_s)
         data.v[rule.name], data.n[rule.name], data.x[rule.name] = value, n, problem
