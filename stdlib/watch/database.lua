@@ -14,10 +14,11 @@ function M.own_session(connection)
   end
 end
 
--- A number of the database, decimals too.
+-- A number of the database, decimals too; nil where it is none, or NaN or infinite.
 function M.number(value)
-  if value == nil or value == null then return nil end
-  return type(value) == "number" and value or tonumber(tostring(value))
+  if value == nil or value == null or type(value) == "boolean" then return nil end
+  local found = type(value) == "number" and value or tonumber(tostring(value))
+  if found and found == found and found ~= math.huge and found ~= -math.huge then return found end
 end
 local number = M.number
 
@@ -132,14 +133,19 @@ end
 function mysql.size(c)
   return number(db.value(c, "select coalesce(sum(data_length + index_length), 0) from information_schema.tables where table_schema = database()"))
 end
+-- Of the whole server: the list by statement is of a fixed size, and drops what comes when it is full.
 function mysql.statements(c)
   if number(db.value(c, "select @@global.performance_schema")) == 0 then none("unsupported", "the server measures no statements", "performance_schema = ON in its configuration") end
-  local row = db.one(c, "select coalesce(sum(sum_timer_wait), 0) / 1e12 as seconds, coalesce(sum(count_star), 0) as calls from performance_schema.events_statements_summary_by_digest where schema_name = database()")
+  local row = db.one(c, "select coalesce(sum(sum_timer_wait), 0) / 1e12 as seconds, coalesce(sum(count_star), 0) as calls from performance_schema.events_statements_summary_global_by_event_name where event_name like 'statement/sql/%'")
   return number(row.seconds), number(row.calls)
 end
 function mysql.slowest(c, count)
   if number(db.value(c, "select @@global.performance_schema")) == 0 then none("unsupported", "the server measures no statements", "performance_schema = ON in its configuration") end
-  return db.query(c, ("select left(digest_text, 500) as `sql`, count_star as calls, avg_timer_wait / 1e12 as mean_s, sum_timer_wait / 1e12 as total_s from performance_schema.events_statements_summary_by_digest where schema_name = database() order by sum_timer_wait desc limit %d"):format(count))
+  local rows = db.query(c, ("select left(digest_text, 500) as `sql`, count_star as calls, avg_timer_wait / 1e12 as mean_s, sum_timer_wait / 1e12 as total_s from performance_schema.events_statements_summary_by_digest where schema_name = database() order by sum_timer_wait desc limit %d"):format(count))
+  if #rows == 0 and status(c, "Performance_schema_digest_lost") > 0 then
+    none("empty", "the server's list of statements is full, and has none of this database", "TRUNCATE performance_schema.events_statements_summary_by_digest, or raise performance_schema_digests_size")
+  end
+  return rows
 end
 function mysql.tables(c)
   return db.query(c, "select convert(table_name using utf8mb4) as name, coalesce(data_length + index_length, 0) as bytes from information_schema.tables where table_schema = database() and table_type = 'BASE TABLE' order by 2 desc, 1")
@@ -212,8 +218,17 @@ function M.new(which, connection, o)
   if ask.slow then
     per_limit("slow", "count", function(c, seconds, key) return sample.difference(state(), key, ask.slow(c, seconds)) or 0 end)
   end
-  function members.slowest(count) return with(function(c) return ask.slowest(c, math.floor(tonumber(count) or 10)) end) end
-  function members.tables() return with(ask.tables) end
+  -- Rows of text and numbers; a decimal is none.
+  local function plain(rows, text, ...)
+    local list = {}
+    for i, row in ipairs(rows) do
+      list[i] = { [text] = row[text] }
+      for _, name in ipairs { ... } do list[i][name] = number(row[name]) end
+    end
+    return list
+  end
+  function members.slowest(count) return with(function(c) return plain(ask.slowest(c, math.floor(tonumber(count) or 10)), "sql", "calls", "mean_s", "total_s") end) end
+  function members.tables() return with(function(c) return plain(ask.tables(c), "name", "bytes") end) end
   function members.alive() return members.reachable() end
   function members.sample()
     return with(function(c)

@@ -5,16 +5,20 @@ local journal, label = common.journal, program.label
 local sample = engine.sample
 local M = {}
 
--- A value as people read it; with the unit that the sample counts in, where that is known.
-local function shown(value, unit)
+-- A value as people read it; with the unit that the sample counts in, where that is known, and with as many digits as separate it
+-- from its limit.
+local function shown(value, unit, limit)
   if type(value) ~= "number" then return tostring(value) end
-  return unit and host.quantity_text(value, unit) or ("%.6g"):format(value)
+  if not unit then return ("%.6g"):format(value) end
+  local text = host.quantity_text(value, unit)
+  if not limit or value == limit or text ~= host.quantity_text(limit, unit) then return text end
+  return ("%.9g %s"):format(value, (unit:gsub("_", " ")))
 end
 
 function M.words(item, breach)
   local rule = breach.rule
   local limit = rule.level.kind and sample.level(item, rule)
-  local text = ("%s: %s is %s"):format(label("monitor", item.name), rule.name, shown(breach.value, rule.unit))
+  local text = ("%s: %s is %s"):format(label("monitor", item.name), rule.name, shown(breach.value, rule.unit, limit or rule.level.number))
   if rule.kind ~= "is" then text = ("%s, %s %s%s"):format(text, rule.kind, rule.level.text, limit and (" (%s)"):format(shown(limit, rule.unit)) or "") end
   if rule.severity then text = ("%s (%s)"):format(text, rule.severity) end
   if rule.over then text = ("%s within %s"):format(text, host.duration_text(rule.over)) end
