@@ -1,5 +1,6 @@
 // Goals and monitors of the model (contract in model.h). Reads leniently: a field that is not there
 // is unknown.
+#include "runtime/base/quantity.h"
 #include "runtime/view/model.h"
 #include "runtime/view/words.h"
 
@@ -32,7 +33,19 @@ Series& series_of(Monitor& monitor, const std::string& metric) {
     for (Series& one : monitor.series)
         if (one.metric == metric)
             return one;
-    return monitor.series.emplace_back(Series{metric, {}, false, 0});
+    return monitor.series.emplace_back(Series{metric, {}, {}, {}, {}});
+}
+
+void add_limit(Series& series, const Value* limit, const std::string& severity) {
+    double value = 0;
+    if (!limit || !number_of(*limit, value))
+        return;
+    const bool there =
+        std::any_of(series.limits.begin(), series.limits.end(), [&](const Limit& one) {
+            return one.value == value && one.severity == severity;
+        });
+    if (!there)
+        series.limits.push_back({value, severity});
 }
 
 /// One measured value; what is not a number is a gap.
@@ -42,11 +55,12 @@ void add_sample(Monitor& monitor, std::int64_t micros, const std::string& metric
     double number = 0;
     if (number_of(value, number))
         series.samples.emplace_back(micros, number);
-    else
+    else {
         ++monitor.gaps;
+        series.gaps.push_back(micros);
+    }
     for (const char* key : {"limit", "above", "below"})
-        if (const Value* limit = about.find(key); limit && number_of(*limit, series.limit))
-            series.limited = true;
+        add_limit(series, about.find(key), about.text("severity"));
 }
 
 void add_look(Monitor& monitor, const journal::Event& event) {
@@ -87,16 +101,34 @@ void read_limits(Monitor& monitor, const Map& data) {
     const List* list = rules ? rules->get<List>() : nullptr;
     for (const Value& rule : list ? *list : List{}) {
         const Map* one = rule.get<Map>();
-        const Value* limit = one ? one->find("limit") : nullptr;
-        if (!limit)
+        if (!one)
             continue;
         Series& series = series_of(monitor, one->text("metric"));
-        if (!series.limited && number_of(*limit, series.limit))
-            series.limited = true;
+        if (series.unit.empty())
+            series.unit = one->text("unit");
+        for (const char* key : {"limit", "low", "high"})
+            add_limit(series, one->find(key), one->text("severity"));
     }
 }
 
 } // namespace
+
+std::string Series::shown(double value) const {
+    return quantity::shown(value, unit);
+}
+
+std::string Series::limits_text() const {
+    std::string out;
+    for (const Limit& limit : limits)
+        out += (out.empty() ? "" : ", ") + shown(limit.value) +
+               (limit.severity.empty() ? "" : " (" + limit.severity + ")");
+    return out;
+}
+
+std::string Series::count_text() const {
+    return std::to_string(samples.size()) +
+           (gaps.empty() ? "" : ", " + std::to_string(gaps.size()) + " without data");
+}
 
 bool Model::apply_measure(const journal::Event& event) {
     const Map& data = event.data;
@@ -134,6 +166,9 @@ bool Model::apply_measure(const journal::Event& event) {
     }
     if (event.event == "monitor.started")
         read_limits(*found, data);
+    if (event.event == "monitor.baselined")
+        add_limit(series_of(*found, data.text("metric")), data.find("limit"),
+                  data.text("severity"));
     if (event.event == "monitor.sampled")
         add_look(*found, event);
     if (event.event == "monitor.breached")

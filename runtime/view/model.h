@@ -89,12 +89,24 @@ struct Breach {
     std::string metric, why, verdict;
 };
 
+/// A level that a rule compares with: a number that is drawn. `severity`: warning, critical or
+/// empty.
+struct Limit {
+    double value = 0;
+    std::string severity;
+};
+
 /// What a monitor saw of one measure.
 struct Series {
-    std::string metric;
+    std::string metric, unit; ///< unit: as in runtime/base/quantity.h; empty where it is not known
     std::vector<std::pair<std::int64_t, double>> samples;
-    bool limited = false;
-    double limit = 0;
+    std::vector<std::int64_t> gaps; ///< when a look gave no data
+    std::vector<Limit> limits;
+    /// A value with the unit; its limits as "200ms (warning), 500ms (critical)"; how many looks
+    /// gave data and how many did not: "57, 3 without data".
+    std::string shown(double value) const;
+    std::string limits_text() const;
+    std::string count_text() const;
 };
 
 struct Monitor {

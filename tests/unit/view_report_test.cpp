@@ -197,6 +197,50 @@ TEST_CASE("report html: goals, monitors, decisions, waivers", "[view][report]") 
     CHECK(map.find("monitors")->get<List>()->size() == 1);
 }
 
+TEST_CASE("report: a monitor's measures with units, two limits and looks without data",
+          "[view][report]") {
+    Story story = succeeded();
+    story.events.pop_back();
+    story.at(268, "monitor.started", "first hour",
+             Map{{"rules", List{Map{{"metric", "p95"},
+                                    {"unit", "seconds"},
+                                    {"limit", 0.2},
+                                    {"severity", "warning"}},
+                                Map{{"metric", "p95"},
+                                    {"unit", "seconds"},
+                                    {"limit", 0.5},
+                                    {"severity", "critical"}},
+                                Map{{"metric", "lag"}, {"unit", "seconds"}}}}});
+    story.at(268, "monitor.baselined", "first hour",
+             Map{{"metric", "lag"}, {"value", 2}, {"limit", 3}});
+    for (int i = 0; i < 8; ++i)
+        story.at(269 + i, "monitor.sampled", "first hour",
+                 i == 4 ? Map{{"x", Map{{"p95", "http.timeout: too late"}}}, {"v", Map{{"lag", 1}}}}
+                        : Map{{"v", Map{{"p95", 0.1 + 0.05 * i}, {"lag", 1}}}});
+    const std::string html = report::html(story.events);
+    CHECK(unbalanced(html) == "");
+    for (const char* wanted : {"<td class=\"num\">7, 1 without data</td><td>100ms to 450ms, last "
+                               "450ms</td><td class=\"num\">200ms (warning), 500ms (critical)</td>",
+                               "<td class=\"num\">3s</td>", "<line class=\"limit worst\""}) {
+        INFO(wanted);
+        CHECK(count(html, wanted) == 1);
+    }
+    CHECK(count(html, "<line class=\"limit\"") == 2);
+    CHECK(count(html, "<polyline points=") == 3); // that of p95 is broken once
+    CHECK(count(report::markdown(story.events),
+                "| first hour | p95 | 7, 1 without data | 100ms | 450ms | 450ms | 200ms (warning), "
+                "500ms (critical) |") == 1);
+    const Value value = json::parse(report::json(story.events));
+    const Map& series = *(*(*value.get<Map>()->find("monitors")->get<List>())[0]
+                               .get<Map>()
+                               ->find("series")
+                               ->get<List>())[0]
+                             .get<Map>();
+    CHECK(series.text("unit") == "seconds");
+    CHECK(series.find("limits")->get<List>()->size() == 2);
+    CHECK(series.find("missing")->get<List>()->size() == 1);
+}
+
 TEST_CASE("report: downtime is observed, also through a resume and on the way back",
           "[view][report]") {
     Story story = succeeded();

@@ -29,7 +29,8 @@ std::string since(const Model& model, std::int64_t micros) {
     return "T+" + text::clock(static_cast<double>(micros - model.started) / 1e6);
 }
 
-/// The samples as a line, the limit dashed, the breaches as dots.
+/// The samples as a line that is broken where a look gave no data, the limits dashed, the breaches
+/// as dots.
 std::string sparkline(const view::Series& series, const std::vector<view::Breach>& breaches) {
     constexpr double width = 260, height = 40, edge = 4;
     if (series.samples.size() < 2)
@@ -39,9 +40,9 @@ std::string sparkline(const view::Series& series, const std::vector<view::Breach
         low = std::min(low, value);
         high = std::max(high, value);
     }
-    if (series.limited) {
-        low = std::min(low, series.limit);
-        high = std::max(high, series.limit);
+    for (const view::Limit& limit : series.limits) {
+        low = std::min(low, limit.value);
+        high = std::max(high, limit.value);
     }
     const double range = high > low ? high - low : 1;
     const auto first = static_cast<double>(series.samples.front().first);
@@ -56,21 +57,33 @@ std::string sparkline(const view::Series& series, const std::vector<view::Breach
     std::string out = fmt::format("<svg class=\"spark\" viewBox=\"0 0 {:.0f} {:.0f}\" role=\"img\" "
                                   "aria-label=\"its course\">",
                                   width, height);
-    if (series.limited)
-        out += fmt::format("<line class=\"limit\" x1=\"0\" x2=\"{:.0f}\" y1=\"{:.1f}\" "
+    for (const view::Limit& limit : series.limits)
+        out += fmt::format("<line class=\"limit{}\" x1=\"0\" x2=\"{:.0f}\" y1=\"{:.1f}\" "
                            "y2=\"{:.1f}\"></line>",
-                           width, y(series.limit), y(series.limit));
+                           limit.severity == "critical" ? " worst" : "", width, y(limit.value),
+                           y(limit.value));
     // at most 400 points: the highest of each group, so that no peak is lost
     const std::size_t group = (series.samples.size() + 399) / 400;
     std::string points;
+    auto gap = series.gaps.begin();
+    const auto end_line = [&] {
+        if (!points.empty())
+            out += "<polyline points=\"" + text::trim(points) + "\"></polyline>";
+        points.clear();
+    };
     for (std::size_t i = 0; i < series.samples.size(); i += group) {
+        const auto before = gap;
+        gap = std::find_if(gap, series.gaps.end(),
+                           [&](std::int64_t at) { return at > series.samples[i].first; });
+        if (gap != before)
+            end_line();
         auto peak = series.samples[i];
         for (std::size_t j = i; j < std::min(i + group, series.samples.size()); ++j)
             if (series.samples[j].second > peak.second)
                 peak = series.samples[j];
         points += fmt::format("{:.1f},{:.1f} ", x(peak.first), y(peak.second));
     }
-    out += "<polyline points=\"" + text::trim(points) + "\"></polyline>";
+    end_line();
     for (const view::Breach& breach : breaches) {
         if (!breach.metric.empty() && breach.metric != series.metric)
             continue;
@@ -91,12 +104,13 @@ std::string series_row(const view::Monitor& monitor, const view::Series& series)
     std::string range = "no data";
     if (!values.empty()) {
         const auto [low, high] = std::minmax_element(values.begin(), values.end());
-        range = fmt::format("{:.6g} to {:.6g}, last {:.6g}", *low, *high, values.back());
+        range = fmt::format("{} to {}, last {}", series.shown(*low), series.shown(*high),
+                            series.shown(values.back()));
     }
     return "<tr>" + element("td", monitor.name, "name") + element("td", series.metric) +
-           element("td", std::to_string(series.samples.size()), "num") + element("td", range) +
-           element("td", series.limited ? fmt::format("{:.6g}", series.limit) : "", "num") +
-           "<td>" + sparkline(series, monitor.breaches) + "</td></tr>\n";
+           element("td", series.count_text(), "num") + element("td", range) +
+           element("td", series.limits_text(), "num") + "<td>" +
+           sparkline(series, monitor.breaches) + "</td></tr>\n";
 }
 
 } // namespace

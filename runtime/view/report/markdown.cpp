@@ -160,14 +160,13 @@ void monitors(std::string& out, const Model& model) {
             for (const auto& [micros, value] : series.samples)
                 values.push_back(value);
             const auto number = [&](double value) {
-                return values.empty() ? "" : fmt::format("{:.6g}", value);
+                return values.empty() ? "" : series.shown(value);
             };
-            line(out, {esc(monitor.name), esc(series.metric), std::to_string(values.size()),
+            line(out, {esc(monitor.name), esc(series.metric), esc(series.count_text()),
                        values.empty() ? "no data"
                                       : number(*std::min_element(values.begin(), values.end())),
                        number(values.empty() ? 0 : *std::max_element(values.begin(), values.end())),
-                       number(values.empty() ? 0 : values.back()),
-                       series.limited ? fmt::format("{:.6g}", series.limit) : ""});
+                       number(values.empty() ? 0 : values.back()), esc(series.limits_text())});
         }
     for (const view::Monitor& monitor : model.monitors)
         for (const view::Breach& breach : monitor.breaches)

@@ -46,8 +46,16 @@ Value monitor_json(const view::Monitor& monitor) {
         List samples;
         for (const auto& [micros, value] : one.samples)
             samples.push_back(List{time::iso_millis(micros), value});
+        List limits, missing;
+        for (const view::Limit& limit : one.limits)
+            limits.push_back(Map{{"value", limit.value}, {"severity", limit.severity}});
+        for (const std::int64_t micros : one.gaps)
+            missing.emplace_back(time::iso_millis(micros));
         series.push_back(Map{{"metric", one.metric},
-                             {"limit", one.limited ? Value(one.limit) : Value()},
+                             {"unit", one.unit},
+                             {"limit", one.limits.empty() ? Value() : one.limits.front().value},
+                             {"limits", std::move(limits)},
+                             {"missing", std::move(missing)},
                              {"samples", std::move(samples)}});
     }
     for (const view::Breach& one : monitor.breaches)

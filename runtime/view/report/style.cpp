@@ -74,7 +74,7 @@ td.time { width: 1%; white-space: nowrap; font-variant-numeric: tabular-nums; }
 svg text { fill: var(--ink); } svg .sign { fill: currentColor; font-weight: 700; } svg .took { text-anchor: end; fill: var(--soft); }
 svg .tick { fill: var(--soft); font-size: 12px; text-anchor: middle; } svg .tick.first { text-anchor: start; }
 svg .tick.took { text-anchor: end; }
-svg .grid { stroke: var(--line); } svg .limit { stroke: var(--warn); stroke-width: 1.5; stroke-dasharray: 5 4; }
+svg .grid { stroke: var(--line); } svg .limit { stroke: var(--warn); stroke-width: 1.5; stroke-dasharray: 5 4; } svg .worst { stroke: var(--bad); }
 svg .back { stroke: var(--ink); stroke-dasharray: 2 3; } svg .retry { stroke: var(--warn); stroke-width: 2.5; }
 svg .closed { fill: var(--calm-fill); opacity: 0.6; } svg .planned { fill: none; stroke: var(--soft); stroke-opacity: 0.55; }
 svg .bar { fill: currentColor; } svg .mark { fill: currentColor; stroke: var(--sheet); stroke-width: 1.5; }
