@@ -172,24 +172,24 @@ function M.new(which, connection, o)
     end
   end
   local checked = false
-  local function with(fn)
+  local function with(fn, who)
     return session(function(c)
       if not checked then fits(c) end
       checked = true
-      return fn(c)
+      return fn(c, who)
     end)
   end
   local members = {}
   local function add(name, unit, fn)
-    members[name] = sample.new(name, unit, function() return with(fn) end)
+    members[name] = sample.new(name, unit, function(who) return with(fn, who) end)
   end
   for name, unit in pairs { connections = "count", pool_size = "count", longest_lock_wait = "seconds", blocked = "count", size = "bytes" } do add(name, unit, ask[name]) end
   add("pool_used", "ratio", function(c) return ask.connections(c) / ask.pool_size(c) end)
   add("replica_lag", "seconds", function(c) return ask.replica_lag(c, o) end)
   add("disk_used", "ratio", function(c) return 1 - db.disk(c).free_ratio end)
   -- The mean time of a statement since the last look; the first look takes a second of its own.
-  add("query_time", "seconds", function(c)
-    local mine = state()
+  add("query_time", "seconds", function(c, who)
+    local mine = state(who)
     if not mine.calls then
       mine.seconds, mine.calls = ask.statements(c)
       sleep(1)
@@ -210,13 +210,13 @@ function M.new(which, connection, o)
     members[name] = function(limit)
       local seconds = time.duration(limit)
       local key = name .. " " .. seconds
-      made[key] = made[key] or sample.new(("%s(%s)"):format(name, tostring(limit)), unit, function() return with(function(c) return fn(c, seconds, key) end) end)
+      made[key] = made[key] or sample.new(("%s(%s)"):format(name, tostring(limit)), unit, function(who) return with(function(c) return fn(c, seconds, key, who) end) end)
       return made[key]
     end
   end
   per_limit("running", "count", ask.running)
   if ask.slow then
-    per_limit("slow", "count", function(c, seconds, key) return sample.difference(state(), key, ask.slow(c, seconds)) or 0 end)
+    per_limit("slow", "count", function(c, seconds, key, who) return sample.difference(state(who), key, ask.slow(c, seconds)) or 0 end)
   end
   -- Rows of text and numbers; a decimal is none.
   local function plain(rows, text, ...)

@@ -3,12 +3,16 @@ local arguments, sample = require "arguments", require "watch.sample"
 local M = {}
 
 -- The share of the processors' time that was not idle since the last look; the first look takes a second of its own.
-local function busy(state)
-  local mine, now = state(), system.usage()
+local function busy(mine)
+  local now = system.usage()
   if arguments.unknown(now) then return now end
   if not mine.total_s then
     mine.busy_s, mine.total_s = now.busy_s, now.total_s
     sleep(1)
+    now = system.usage()
+  end
+  if now.total_s - mine.total_s < 0.1 * now.cpus then -- a few ticks say nothing
+    sleep(0.2)
     now = system.usage()
   end
   local spent, all = now.busy_s - mine.busy_s, now.total_s - mine.total_s
@@ -27,7 +31,7 @@ function M.new(o)
       return of and of(now) or now[name]
     end
   end
-  add("cpu_used", "ratio", function() return busy(state) end)
+  add("cpu_used", "ratio", function(who) return busy(state(who)) end)
   add("memory_used", "ratio", usage "memory_used")
   add("memory_available", "bytes", usage "memory_available")
   add("load", "count", usage("load", function(now) return now.load5 end))
@@ -45,7 +49,7 @@ function M.new(o)
   function members.sample()
     local now = system.usage()
     if arguments.unknown(now) then return now end
-    return { cpu_used = busy(state), memory_used = now.memory_used, memory_available = now.memory_available, load = now.load5, load_per_cpu = now.load5 / now.cpus }
+    return { cpu_used = busy(state()), memory_used = now.memory_used, memory_available = now.memory_available, load = now.load5, load_per_cpu = now.load5 / now.cpus }
   end
   function members.baseline() return members.sample() end
   return sample.service("watch.system", members)
@@ -56,11 +60,11 @@ local function texts(value)
   return value
 end
 
--- The lines of a file that were added since the last look of whoever asks, and count.
+-- The lines of a file that were added since the last look of whoever asks, counted.
 function M.log(path, o)
   local state = sample.states()
-  return sample.new("log", "count", function()
-    local mine = state()
+  return sample.new("log", "count", function(who)
+    local mine = state(who)
     local found = system.log(path, { from = mine.mark, matching = texts(o.matching), but = texts(o.but) })
     if arguments.unknown(found) then return found end
     mine.mark = found.mark
@@ -72,8 +76,8 @@ end
 -- The same of what a unit of systemd logs.
 function M.unit_log(unit, o)
   local state, service = sample.states(), require "service"
-  return sample.new("log", "count", function()
-    local mine, now = state(), time.now()
+  return sample.new("log", "count", function(who)
+    local mine, now = state(who), time.now()
     local since = mine.since or now
     local lines = service.log(unit, { since = since, matching = texts(o.matching), sudo = o.sudo, user = o.user })
     if arguments.unknown(lines) then return lines end

@@ -12,7 +12,7 @@ end
 
 local Sample = { __call = called, __tostring = function(self) return "sample " .. self.name end }
 
--- `look` returns a value, or a value and the number of requests behind it; it raises where there is none, or returns
+-- `look` gets the name of the monitor that asks, nil where nobody does; it returns a value, or a value and the number of requests behind it; it raises where there is none, or returns
 -- { why =, requests = }: a monitor asks it, and too few requests for a rule are no fault. Whoever calls the sample gets a value or an error.
 function M.new(name, unit, look) return setmetatable({ name = name, unit = unit, look = look }, Sample) end
 
@@ -59,11 +59,11 @@ function M.service(what, members)
   end })
 end
 
--- A function that returns a state of its own to whoever asks: what counts since the last look counts for each monitor by itself.
+-- A function that gives each monitor a state of its own: what counts since the last look must not count for another one.
 function M.states()
-  local all = setmetatable({}, { __mode = "k" })
-  return function()
-    local who = coroutine.running() or all
+  local all = {}
+  return function(who)
+    who = who or ""
     all[who] = all[who] or {}
     return all[who]
   end

@@ -255,7 +255,7 @@ function M.mysql(url, o, values)
   -- Statements that took longer than `seconds`, since the last look: what the server counts, so its long_query_time must be as low.
   rawset(service, "slow", function(seconds)
     local limit = time.duration(seconds)
-    made[limit] = made[limit] or sample.new(("slow(%s)"):format(tostring(seconds)), "count", function()
+    made[limit] = made[limit] or sample.new(("slow(%s)"):format(tostring(seconds)), "count", function(who)
       local found = values(url, { slow = ("sum(%s)"):format(status "slow_queries"), limit = ("max(%s)"):format(select "mysql_global_variables_long_query_time"),
         age = prometheus.age(status "slow_queries") }, o)
       if arguments.unknown(found) then return found end
@@ -264,7 +264,7 @@ function M.mysql(url, o, values)
       if found.limit > limit then
         none("unsupported", ("the server counts as slow what takes more than %gs, not %gs"):format(found.limit, limit), ("set global long_query_time = %g"):format(limit))
       end
-      return sample.difference(state(), limit, found.slow) or 0
+      return sample.difference(state(who), limit, found.slow) or 0
     end)
     return made[limit]
   end)

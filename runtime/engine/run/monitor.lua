@@ -55,7 +55,8 @@ local function baselines(item, early)
     local own = rule.level.baseline
     if rule.level.kind and item.baselines[index] == nil and ((own ~= nil) ~= (early == true)) then
       common.allow_reads(item)
-      local ok, answer, requests = common.limited(item.timeout_s, own or sample.asked(rule))
+      local ok, answer, requests
+      if own then ok, answer, requests = common.limited(item.timeout_s, own) else ok, answer, requests = sample.ask(item, rule) end
       local value = ok and sample.read(answer, requests, item.stale_s)
       if type(value) == "number" then
         item.baselines[index] = value

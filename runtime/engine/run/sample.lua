@@ -27,10 +27,12 @@ function M.read(answer, requests, stale_s)
   return value, requests
 end
 
--- What is asked of a rule's sample. One of `watch` raises where it has no value; what it says to a monitor has the requests too.
-function M.asked(rule)
+-- Asks a rule's sample: ok, answer, requests. One of `watch` raises where it has no value; what it says to a monitor has the requests
+-- too, and what it counts since the last look is counted for each monitor by itself.
+function M.ask(item, rule)
   local look = type(rule.sample) == "table" and rawget(rule.sample, "look")
-  return type(look) == "function" and look or rule.sample
+  if type(look) == "function" then return common.limited(item.timeout_s, look, item.name) end
+  return common.limited(item.timeout_s, rule.sample)
 end
 
 -- Asks every sample of the monitor once. Returns {t, v = values, n = requests, x = why there is none}, each by sample name.
@@ -41,7 +43,7 @@ function M.take(item)
     if not asked[rule.name] then
       asked[rule.name] = true
       common.allow_reads(item)
-      local ok, answer, requests = common.limited(item.timeout_s, M.asked(rule))
+      local ok, answer, requests = M.ask(item, rule)
       if ok then
         local value, n, problem = M.read(answer, requests, item.stale_s)
         data.v[rule.name], data.n[rule.name], data.x[rule.name] = value, n, problem
@@ -140,7 +142,7 @@ function M.absorb(item, data)
     else
       rule.gone = (rule.gone or 0) + 1
       if rule.gone >= item.no_data_after then
-        missing, rule.since, rule.count = rule.name, nil, nil
+        missing, rule.since, rule.count = missing or rule.name, nil, nil
       end
     end
   end
