@@ -44,7 +44,7 @@ def "prometheus" { doc = "A sample of one expression of PromQL. It has to give o
       if o.fresh then
         local age = prometheus.single(url, prometheus.age(o.fresh), o)
         if arguments.unknown(age) then return age end
-        if age > o.stale then sample.none("stale", ("%s: the newest %s is %s old"):format(url, o.fresh, time.text(math.floor(age)))) end
+        if age > o.stale then sample.none("stale", ("%s: the newest %s is %s old"):format(prometheus.shown(url), o.fresh, time.text(math.floor(age)))) end
       end
       local requests
       if o.requests then requests = prometheus.single(url, o.requests, o) end
@@ -132,17 +132,17 @@ def "json" { doc = "A sample of what an address answers in JSON.",
       local body = http.json(url, { timeout = o.timeout, bearer = o.bearer, user = o.user, password = o.password, headers = o.headers, tls = o.tls })
       if arguments.unknown(body) and body ~= null then return body end
       local value = member(body, path)
-      if value == nil then sample.none("empty", ("%s: nothing at %s"):format(url, path)) end
-      if type(value) ~= (o.unit == "boolean" and "boolean" or "number") then sample.none("answer", ("%s: %s is no %s"):format(url, path, o.unit == "boolean" and "truth value" or "number")) end
+      if value == nil then sample.none("empty", ("%s: nothing at %s"):format(prometheus.shown(url), path)) end
+      if type(value) ~= (o.unit == "boolean" and "boolean" or "number") then sample.none("answer", ("%s: %s is no %s"):format(prometheus.shown(url), path, o.unit == "boolean" and "truth value" or "number")) end
       if o.at then
         local age = prometheus.age_of(member(body, o.at))
-        if not age then sample.none("answer", ("%s: no time at %s"):format(url, o.at)) end
-        if age > o.stale then sample.none("stale", ("%s: %s is %s old"):format(url, path, time.text(math.floor(age)))) end
+        if not age then sample.none("answer", ("%s: no time at %s"):format(prometheus.shown(url), o.at)) end
+        if age > o.stale then sample.none("stale", ("%s: %s is %s old"):format(prometheus.shown(url), path, time.text(math.floor(age)))) end
       end
       local requests
       if o.requests then
         requests = member(body, o.requests)
-        if type(requests) ~= "number" then sample.none("answer", ("%s: %s is no number"):format(url, o.requests)) end
+        if type(requests) ~= "number" then sample.none("answer", ("%s: %s is no number"):format(prometheus.shown(url), o.requests)) end
       end
       return value, requests
     end)
@@ -183,17 +183,17 @@ def "firing" { doc = "How many alerts of Prometheus fire. Raises where it has no
         if rule.type == "alerting" and (severity == nil or own == severity) then
           rules = rules + 1
           if rule.health ~= "ok" then
-            sample.none("query", ("%s: the rule '%s' cannot be evaluated (%s)"):format(url, tostring(rule.name), tostring(rule.lastError or rule.health)))
+            sample.none("query", ("%s: the rule '%s' cannot be evaluated (%s)"):format(prometheus.shown(url), tostring(rule.name), tostring(rule.lastError or rule.health)))
           end
           local age = prometheus.age_of(rule.lastEvaluation)
-          if not age or age > o.stale then sample.none("stale", ("%s: the rule '%s' was last evaluated %s ago"):format(url, tostring(rule.name), age and time.text(math.floor(age)) or "nobody knows when")) end
+          if not age or age > o.stale then sample.none("stale", ("%s: the rule '%s' was last evaluated %s ago"):format(prometheus.shown(url), tostring(rule.name), age and time.text(math.floor(age)) or "nobody knows when")) end
           for _, alert in ipairs(type(rule.alerts) == "table" and rule.alerts or {}) do
             if alert.state == "firing" then count = count + 1 end
           end
         end
       end
     end
-    if rules == 0 then sample.none("empty", ("%s: no alerting rule%s: nothing could fire"):format(url, severity and (" with severity %s"):format(severity) or "")) end
+    if rules == 0 then sample.none("empty", ("%s: no alerting rule%s: nothing could fire"):format(prometheus.shown(url), severity and (" with severity %s"):format(severity) or "")) end
     return count
   end }
 

@@ -16,10 +16,14 @@ function M.age_of(at)
   return ok and age or nil
 end
 
+-- An address in a message: without a password, and without what stands behind a question mark.
+local function shown(url) return (url:gsub("//[^/@]*@", "//***@"):gsub("%?.*$", "?…")) end
+M.shown = shown
+
 -- The address while a playbook is only described is "<prom>".
 function M.check_url(who, url)
   if not url:find "^https?://." and not url:find "^<" then
-    arguments.fail(who, 1, "url", ("address of Prometheus such as http://prometheus:9090/ expected, got '%s'"):format(url))
+    arguments.fail(who, 1, "url", ("address of Prometheus such as http://prometheus:9090/ expected, got '%s'"):format(shown(url)))
   end
   return url
 end
@@ -46,13 +50,13 @@ local function request(url, path, form, o)
   if arguments.unknown(response) then return response end
   local ok, body = pcall(json.decode, response.body)
   if not ok or type(body) ~= "table" then
-    none("answer", ("%s: no answer of Prometheus: status %d, %d bytes that are no JSON object"):format(where, response.status, #response.body), "is this the address of Prometheus?")
+    none("answer", ("%s: no answer of Prometheus: status %d, %d bytes that are no JSON object"):format(shown(where), response.status, #response.body), "is this the address of Prometheus?")
   end
   if body.status ~= "success" or type(body.data) ~= "table" then
-    none("query", ("%s: %s: %s"):format(where, tostring(body.errorType or "status " .. tostring(response.status)), tostring(body.error or "no data in the answer")))
+    none("query", ("%s: %s: %s"):format(shown(where), tostring(body.errorType or "status " .. tostring(response.status)), tostring(body.error or "no data in the answer")))
   end
   for _, warning in ipairs(type(body.warnings) == "table" and body.warnings or {}) do
-    if not tostring(warning):find "^PromQL " then none("partial", ("%s: the answer is not whole: %s"):format(where, tostring(warning))) end
+    if not tostring(warning):find "^PromQL " then none("partial", ("%s: the answer is not whole: %s"):format(shown(where), tostring(warning))) end
   end
   return body.data
 end
@@ -67,10 +71,10 @@ end
 
 local function check_time(url, at, o)
   at = tonumber(at)
-  if not at then none("answer", url .. ": an answer without a time") end
+  if not at then none("answer", shown(url) .. ": an answer without a time") end
   local age = now() - at
   if math.abs(age) > o.stale then
-    none("stale", ("%s: the answer is %s"):format(url, age > 0 and time.text(math.floor(age)) .. " old" or time.text(math.floor(-age)) .. " ahead of this host's clock"),
+    none("stale", ("%s: the answer is %s"):format(shown(url), age > 0 and time.text(math.floor(age)) .. " old" or time.text(math.floor(-age)) .. " ahead of this host's clock"),
       "a cache before Prometheus, or clocks that differ")
   end
 end
@@ -83,10 +87,10 @@ function M.vector(url, query, o)
     check_time(url, data.result[1], o)
     return { { metric = {}, value = data.result[2] } }
   end
-  if data.resultType ~= "vector" or type(data.result) ~= "table" then none("answer", ("%s: a vector expected, got %s"):format(url, tostring(data.resultType))) end
+  if data.resultType ~= "vector" or type(data.result) ~= "table" then none("answer", ("%s: a vector expected, got %s"):format(shown(url), tostring(data.resultType))) end
   local list = {}
   for i, one in ipairs(data.result) do
-    if type(one) ~= "table" or type(one.value) ~= "table" then none("answer", url .. ": a vector without values") end
+    if type(one) ~= "table" or type(one.value) ~= "table" then none("answer", shown(url) .. ": a vector without values") end
     check_time(url, one.value[1], o)
     list[i] = { metric = type(one.metric) == "table" and one.metric or {}, value = one.value[2] }
   end
@@ -105,7 +109,7 @@ function M.values(url, wanted, o)
   local found = {}
   for _, one in ipairs(list) do
     local name = one.metric.runbook
-    if not name or wanted[name] == nil or found[name] ~= nil then none("answer", ("%s: an answer to another question: %s"):format(url, tostring(name))) end
+    if not name or wanted[name] == nil or found[name] ~= nil then none("answer", ("%s: an answer to another question: %s"):format(shown(url), tostring(name))) end
     found[name] = number(one.value) or false
   end
   for name, value in pairs(found) do
@@ -118,10 +122,10 @@ end
 function M.single(url, query, o)
   local list = M.vector(url, query, o)
   if arguments.unknown(list) then return list end
-  if #list == 0 then none("empty", ("%s: no series for %s"):format(url, query)) end
-  if #list > 1 then none("query", ("%s: %d series for %s"):format(url, #list, query), "make one of them: sum(…), max(…)") end
+  if #list == 0 then none("empty", ("%s: no series for %s"):format(shown(url), query)) end
+  if #list > 1 then none("query", ("%s: %d series for %s"):format(shown(url), #list, query), "make one of them: sum(…), max(…)") end
   local value = number(list[1].value)
-  if not value then none("empty", ("%s: %s is %s"):format(url, query, tostring(list[1].value))) end
+  if not value then none("empty", ("%s: %s is %s"):format(shown(url), query, tostring(list[1].value))) end
   return value
 end
 
@@ -130,16 +134,16 @@ function M.range(url, query, o)
   local till = now()
   local data = request(url, "query_range", { query = query, start = ("%.3f"):format(till - o.over), ["end"] = ("%.3f"):format(till), step = ("%.3f"):format(o.step) }, o)
   if arguments.unknown(data) then return data end
-  if data.resultType ~= "matrix" or type(data.result) ~= "table" then none("answer", ("%s: a matrix expected, got %s"):format(url, tostring(data.resultType))) end
-  if #data.result == 0 then none("empty", ("%s: no series for %s"):format(url, query)) end
-  if #data.result > 1 then none("query", ("%s: %d series for %s"):format(url, #data.result, query), "make one of them: sum(…), max(…)") end
+  if data.resultType ~= "matrix" or type(data.result) ~= "table" then none("answer", ("%s: a matrix expected, got %s"):format(shown(url), tostring(data.resultType))) end
+  if #data.result == 0 then none("empty", ("%s: no series for %s"):format(shown(url), query)) end
+  if #data.result > 1 then none("query", ("%s: %d series for %s"):format(shown(url), #data.result, query), "make one of them: sum(…), max(…)") end
   local list, last = {}, nil
   for _, pair in ipairs(data.result[1].values or {}) do
     local value = number(pair[2])
     if value then list[#list + 1], last = value, tonumber(pair[1]) end
   end
-  if #list == 0 then none("empty", ("%s: %s has no number in %s"):format(url, query, time.text(o.over))) end
-  if till - last > 2 * o.step then none("stale", ("%s: the newest value of %s is %s old"):format(url, query, time.text(math.floor(till - last)))) end
+  if #list == 0 then none("empty", ("%s: %s has no number in %s"):format(shown(url), query, time.text(o.over))) end
+  if till - last > 2 * o.step then none("stale", ("%s: the newest value of %s is %s old"):format(shown(url), query, time.text(math.floor(till - last)))) end
   return list
 end
 

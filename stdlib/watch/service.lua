@@ -20,10 +20,10 @@ end
 -- Raises where there is nothing of the service, or nothing new.
 local function check_fresh(service, age)
   if not age then
-    none("empty", ("%s: Prometheus has no %s"):format(service.url, service.fresh), "is the job, the instance or the name of the metric another one?")
+    none("empty", ("%s: Prometheus has no %s"):format(prometheus.shown(service.url), service.fresh), "is the job, the instance or the name of the metric another one?")
   end
   if age > service.stale then
-    none("stale", ("%s: the newest %s is %s old"):format(service.url, service.fresh, time.text(math.floor(age))), "does Prometheus still scrape it?")
+    none("stale", ("%s: the newest %s is %s old"):format(prometheus.shown(service.url), service.fresh, time.text(math.floor(age))), "does Prometheus still scrape it?")
   end
 end
 
@@ -69,7 +69,7 @@ local function all(service, window)
     result[name] = found[name]
     any = any or found[name] ~= nil
   end
-  if not any then none("empty", ("%s: %s has no value at all"):format(service.url, service.what)) end
+  if not any then none("empty", ("%s: %s has no value at all"):format(prometheus.shown(service.url), service.what)) end
   return result
 end
 
@@ -101,7 +101,7 @@ local function functions(service)
     if arguments.unknown(found) then return found end
     check_fresh(service, found.age)
     if not found.usual or not found.points or found.points < 12 then
-      none("empty", ("%s: %s has only %d values in %s: too few to say what is usual"):format(service.url, name, found.points or 0, time.text(over)))
+      none("empty", ("%s: %s has only %d values in %s: too few to say what is usual"):format(prometheus.shown(service.url), name, found.points or 0, time.text(over)))
     end
     return found.usual
   end
@@ -122,14 +122,14 @@ local function functions(service)
       local avg = found[name .. "__avg"]
       if avg then result[name], any = { min = found[name .. "__min"], avg = avg, max = found[name .. "__max"] }, true end
     end
-    if not any then none("empty", ("%s: %s has no value in %s"):format(service.url, service.what, time.text(seconds))) end
+    if not any then none("empty", ("%s: %s has no value in %s"):format(prometheus.shown(service.url), service.what, time.text(seconds))) end
     return result
   end
   -- Whether what is to be watched is there: every target is up, and its metrics are new. No answer is an error, and no "no".
   function members.alive()
     local found = ask(service, { service.alive })
     if arguments.unknown(found) then return found end
-    if found[service.alive] == nil then none("empty", ("%s: Prometheus does not know whether %s is up"):format(service.url, service.what)) end
+    if found[service.alive] == nil then none("empty", ("%s: Prometheus does not know whether %s is up"):format(prometheus.shown(service.url), service.what)) end
     return found[service.alive] == 1
   end
   return members
@@ -259,8 +259,8 @@ function M.mysql(url, o, values)
       local found = values(url, { slow = ("sum(%s)"):format(status "slow_queries"), limit = ("max(%s)"):format(select "mysql_global_variables_long_query_time"),
         age = prometheus.age(status "slow_queries") }, o)
       if arguments.unknown(found) then return found end
-      if not found.slow or not found.limit then none("empty", ("%s: Prometheus has no %s"):format(url, status "slow_queries")) end
-      if (found.age or math.huge) > (o.stale or 120) then none("stale", ("%s: the newest %s is too old"):format(url, status "slow_queries")) end
+      if not found.slow or not found.limit then none("empty", ("%s: Prometheus has no %s"):format(prometheus.shown(url), status "slow_queries")) end
+      if (found.age or math.huge) > (o.stale or 120) then none("stale", ("%s: the newest %s is too old"):format(prometheus.shown(url), status "slow_queries")) end
       if found.limit > limit then
         none("unsupported", ("the server counts as slow what takes more than %gs, not %gs"):format(found.limit, limit), ("set global long_query_time = %g"):format(limit))
       end

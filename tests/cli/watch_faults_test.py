@@ -233,3 +233,12 @@ monitor "watch" { from = "work", lasts = "250ms", every = "50ms", timeout = "400
     assert kinds(events, "decision.asked")
     for look in kinds(events, "monitor.sampled"):
         assert "v" not in look, look
+
+
+def test_no_message_has_the_password_of_the_address(runbook, playbook, served):
+    for fault in ("empty vector", "bad JSON", "an error in JSON", "old answer", "partial", "429", "refused"):
+        url = served(FAULTS[fault]).replace("//", "//reader:hunter2secret@")
+        got = evaluate(runbook, playbook, WORLD + "return { try(web.error_ratio), try(watch.firing, p.prom), try(watch.range(p.prom, 'up', { unit = 'count' })), try(watch.prometheus(p.prom, 'up', { unit = 'count' })),"
+                       " try(watch.json(p.prom .. '?token=tok3nsecret', 'x', { unit = 'count' })), try(mysql.slow(1)), try(web.usual, 'p50') }", arguments=["--prom", url], **PARAMS)
+        text = json.dumps(got)
+        assert "hunter2secret" not in text and "tok3nsecret" not in text and "no error" not in text, (fault, text)
