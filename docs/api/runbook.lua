@@ -2046,7 +2046,7 @@ function tell(channel) end
 ---@field timeout? string|number bounds one sample; `every`, at least 5s, if left out
 ---@field to? string step that it ends with
 
----Watches beside later steps. Each rule is { sample, above =, below =, outside = or is =, verdict = }; the sample returns a value, or { value =, requests =, at = }.
+---Watches beside later steps. Each rule is { sample, above =, below =, outside = or is =, verdict = }; the sample returns a value, or { value =, requests =, at =, why = }. Of a sample that counts in a unit (those of the module watch, or unit = in the rule), a level has to say it: "200ms", "5 %".
 ---@param name string shown to people; unique in the file
 ---@param options monitor.options what it is and does
 function monitor(name, options) end

@@ -1,12 +1,15 @@
 """A Prometheus of a test's own, and the exporter that it scrapes every half second: metrics that the test sets."""
 import http.server
 import json
+import os
+import shutil
 import subprocess
 import threading
 import time
 import urllib.parse
 import urllib.request
 
+import pytest
 from private_postgres import free_port
 
 
@@ -83,6 +86,8 @@ class Prometheus:
     """Started when made, scraping `targets`: job → (address, labels). `rules`: text of a rule file."""
 
     def __init__(self, folder, targets, rules=""):
+        if not shutil.which("prometheus"):
+            (pytest.fail if os.environ.get("RUNBOOK_REQUIRE_LAB") == "1" else pytest.skip)("prometheus is not installed: ./dev deps lab")
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}/"
         folder.mkdir(exist_ok=True)
