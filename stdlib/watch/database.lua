@@ -42,8 +42,8 @@ function postgresql.pool_size(c)
 end
 function postgresql.longest_lock_wait(c)
   local waits = number(db.value(c, "select current_setting('server_version_num')::int8")) >= 140000 and "coalesce(l.waitstart, a.query_start)" or "a.query_start"
-  local row = db.one(c, ("select coalesce(max(extract(epoch from clock_timestamp() - %s)), 0)::float8 as seconds, count(*) filter (where %s is null) as hidden from pg_locks l join pg_stat_activity a on a.pid = l.pid where not l.granted")
-    :format(waits, waits))
+  local row = db.one(c, ([[select coalesce(max(extract(epoch from clock_timestamp() - %s)), 0)::float8 as seconds, count(*) filter (where %s is null) as hidden
+    from pg_locks l join pg_stat_activity a on a.pid = l.pid where not l.granted]]):format(waits, waits))
   seen(row)
   return math.max(0, number(row.seconds))
 end
@@ -51,37 +51,45 @@ function postgresql.blocked(c) return number(db.value(c, "select count(distinct 
 -- On the primary the replica that is furthest behind; on a replica itself. A replica that is gone has no lag that could be measured.
 function postgresql.replica_lag(c, o)
   if db.value(c, "select pg_is_in_recovery()") then
-    local row = db.one(c, "select (select count(*) from pg_stat_wal_receiver) as receivers, case when pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() then 0 else extract(epoch from clock_timestamp() - pg_last_xact_replay_timestamp())::float8 end as lag")
+    local row = db.one(c, [[select (select count(*) from pg_stat_wal_receiver) as receivers,
+      case when pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() then 0 else extract(epoch from clock_timestamp() - pg_last_xact_replay_timestamp())::float8 end as lag]])
     if number(row.receivers) == 0 then none("empty", "the replica receives nothing from its primary") end
-    return number(row.lag)
+    return number(row.lag) or none("empty", "the replica has replayed nothing yet")
   end
-  local row = db.one(c, [[select count(*) as replicas, count(*) filter (where state is null) as hidden,
-    max(coalesce(extract(epoch from replay_lag), case when pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn) < 1048576 then 0 end))::float8 as lag,
-    count(*) filter (where replay_lag is null and not coalesce(pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn) < 1048576, false)) as unknown from pg_stat_replication]])
+  -- A backup or an archiver streams too, and replays nothing.
+  local row = db.one(c, [[select count(*) filter (where replay_lsn is not null) as replicas, count(*) filter (where state is null) as hidden,
+    max(coalesce(extract(epoch from replay_lag), case when behind < 1048576 then 0 end))::float8 as lag,
+    count(*) filter (where replay_lag is null and behind >= 1048576) as unknown
+    from (select *, pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn) as behind from pg_stat_replication) r]])
   seen(row)
   if number(row.replicas) < o.replicas then
     none("empty", ("%d of %d replica%s connected"):format(number(row.replicas), o.replicas, o.replicas == 1 and " is" or "s are"))
   end
   if number(row.unknown) > 0 then none("empty", "a replica does not say how far behind it is") end
-  return number(row.lag) or 0
+  return number(row.lag) or (o.replicas == 0 and 0 or none("empty", "no replica says how far behind it is"))
 end
 function postgresql.running(c, seconds)
-  local row = seen(db.one(c, ("select count(*) filter (where state = 'active' and clock_timestamp() - query_start >= ?::float8 * interval '1 second' and backend_type = 'client backend') as n, %s from pg_stat_activity where pid <> pg_backend_pid()"):format(visible), seconds))
+  local row = seen(db.one(c, ([[select count(*) filter (where state = 'active' and clock_timestamp() - query_start >= ?::float8 * interval '1 second' and backend_type = 'client backend') as n, %s
+    from pg_stat_activity where pid <> pg_backend_pid()]]):format(visible), seconds))
   return number(row.n)
 end
 function postgresql.size(c) return number(db.value(c, "select pg_database_size(current_database())")) end
 -- Seconds and number of the statements of this database so far.
 function postgresql.statements(c)
-  local ok, row = pcall(db.one, c, "select coalesce(sum(total_exec_time), 0)::float8 / 1000 as seconds, coalesce(sum(calls), 0)::float8 as calls from pg_stat_statements where dbid = (select oid from pg_database where datname = current_database())")
+  local ok, row = pcall(db.one, c, [[select coalesce(sum(total_exec_time), 0)::float8 / 1000 as seconds, coalesce(sum(calls), 0)::float8 as calls
+    from pg_stat_statements where dbid = (select oid from pg_database where datname = current_database())]])
   if ok then return number(row.seconds), number(row.calls) end
   if type(row) == "table" and row.kind == "db.connection" then error(row, 0) end
   none("unsupported", "pg_stat_statements is not there: " .. tostring(type(row) == "table" and row.message or row), "shared_preload_libraries, then CREATE EXTENSION pg_stat_statements")
 end
 function postgresql.slowest(c, count)
-  return db.query(c, "select left(query, 500) as sql, calls::int8 as calls, mean_exec_time / 1000 as mean_s, total_exec_time / 1000 as total_s from pg_stat_statements where dbid = (select oid from pg_database where datname = current_database()) order by total_exec_time desc limit ?::int8", count)
+  return db.query(c, [[select left(query, 500) as sql, calls::int8 as calls, mean_exec_time / 1000 as mean_s, total_exec_time / 1000 as total_s
+    from pg_stat_statements where dbid = (select oid from pg_database where datname = current_database()) order by total_exec_time desc limit ?::int8]], count)
 end
 function postgresql.tables(c)
-  return db.query(c, "select n.nspname || '.' || c.relname as name, pg_total_relation_size(c.oid)::int8 as bytes from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.relkind in ('r', 'm', 'p') and n.nspname not in ('pg_catalog', 'information_schema') and n.nspname !~ '^pg_toast' order by 2 desc, 1")
+  return db.query(c, [[select n.nspname || '.' || c.relname as name, pg_total_relation_size(c.oid)::int8 as bytes
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where c.relkind in ('r', 'm', 'p') and n.nspname not in ('pg_catalog', 'information_schema') and n.nspname !~ '^pg_toast' order by 2 desc, 1]])
 end
 
 local function status(c, name)
@@ -141,14 +149,16 @@ function mysql.statements(c)
 end
 function mysql.slowest(c, count)
   if number(db.value(c, "select @@global.performance_schema")) == 0 then none("unsupported", "the server measures no statements", "performance_schema = ON in its configuration") end
-  local rows = db.query(c, ("select left(digest_text, 500) as `sql`, count_star as calls, avg_timer_wait / 1e12 as mean_s, sum_timer_wait / 1e12 as total_s from performance_schema.events_statements_summary_by_digest where schema_name = database() order by sum_timer_wait desc limit %d"):format(count))
+  local rows = db.query(c, ([[select left(digest_text, 500) as `sql`, count_star as calls, avg_timer_wait / 1e12 as mean_s, sum_timer_wait / 1e12 as total_s
+    from performance_schema.events_statements_summary_by_digest where schema_name = database() order by sum_timer_wait desc limit %d]]):format(count))
   if #rows == 0 and status(c, "Performance_schema_digest_lost") > 0 then
     none("empty", "the server's list of statements is full, and has none of this database", "TRUNCATE performance_schema.events_statements_summary_by_digest, or raise performance_schema_digests_size")
   end
   return rows
 end
 function mysql.tables(c)
-  return db.query(c, "select convert(table_name using utf8mb4) as name, coalesce(data_length + index_length, 0) as bytes from information_schema.tables where table_schema = database() and table_type = 'BASE TABLE' order by 2 desc, 1")
+  return db.query(c, [[select convert(table_name using utf8mb4) as name, coalesce(data_length + index_length, 0) as bytes
+    from information_schema.tables where table_schema = database() and table_type = 'BASE TABLE' order by 2 desc, 1]])
 end
 -- Statements that the server counted as slow so far.
 function mysql.slow(c, limit)

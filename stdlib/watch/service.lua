@@ -95,7 +95,8 @@ local function functions(service)
     local name, over = o.of or service.usually, time.duration(o.over or "7d")
     local metric = service.metrics[name]
     if not metric then error({ kind = "argument", message = ("%s: usual: no metric '%s'"):format(service.what, tostring(name)) }, 0) end
-    local inside = ("(%s)[%s:5m]"):format(metric.expression(prometheus.window(math.max(service.window, 300))), prometheus.window(over))
+    local step = math.max(1, math.min(300, over / 100))
+    local inside = ("(%s)[%s:%s]"):format(metric.expression(prometheus.window(math.max(service.window, step))), prometheus.window(over), prometheus.window(step))
     local found = service.values(service.url, { usual = ("quantile_over_time(%.6g, %s)"):format(percent / 100, inside), points = ("count_over_time(%s)"):format(inside),
       age = prometheus.age(service.fresh) }, service.options)
     if arguments.unknown(found) then return found end

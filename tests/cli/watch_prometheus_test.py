@@ -71,14 +71,19 @@ def test_alerts_that_fire(runbook, playbook, world):
 
 
 def test_a_baseline_what_is_usual_and_what_a_time_was_like(runbook, playbook, world):
+    world.wait(lambda: world.query('count_over_time((sum(rate(http_requests_total{job="api"}[5s])))[20s:1s])') > [14])
     got = ask(runbook, playbook, world, """
       local before = web.baseline "10s"
-      return { before = before, compared = watch.compare(web, before), over = web.over "10s", usual = try(web.usual, "p50"),
+      return { before = before, compared = watch.compare(web, before), over = web.over "10s", usual = try(web.usual, "p50", { over = "5s" }), median = web.usual("p50", { over = "20s" }),
+        error_median = web.usual("p50", { of = "error_ratio", over = "20s" }), unknown = try(web.usual, "p50", { of = "p59" }), wrong = try(web.usual, "median"),
         range = watch.range(p.prom, 'sum(http_requests_total{job="api"})', { unit = "count", over = "5s", step = "1s", pick = "last" })() }""")
     assert "before" in got, got
     assert got["before"]["over"] == "10s" and got["before"]["error_ratio"] == pytest.approx(0.1, abs=0.02)
     assert abs(got["compared"]["p95"]["change"]) < 0.1 and got["range"] > 0
-    assert got["usual"]["kind"] == "watch.empty" and "too few to say what is usual" in got["usual"]["message"]  # a minute is no week
+    assert got["usual"]["kind"] == "watch.empty" and "too few to say what is usual" in got["usual"]["message"]
+    assert 60 < got["median"] < 140 and got["error_median"] == pytest.approx(0.1, abs=0.03)
+    assert got["unknown"]["message"].endswith("usual: no metric 'p59'") and got["wrong"]["message"].endswith('usual: a quantile such as "p50" expected, got median')
+    assert got["over"]["p95"]["min"] <= got["over"]["p95"]["avg"] <= got["over"]["p95"]["max"]
 
 
 EMPTY = "watch.empty"

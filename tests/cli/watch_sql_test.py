@@ -1,10 +1,12 @@
 """The module watch against real databases: what a server says of itself, and nothing where the role may not see it."""
+import os
 import threading
 import time
 
 import pytest
-from conftest import lab_url
+from conftest import connect_postgres, lab_url
 from evaluate import evaluate
+from private_postgres import free_port
 
 KINDS = {"PG": "postgres", "MYSQL": "mysql", "MARIADB": "mysql"}
 
@@ -64,6 +66,65 @@ def test_a_server_without_replicas_has_no_lag(runbook, playbook, scratch, kind):
     got = ask(runbook, playbook, scratch(kind).url, KINDS[kind], "return try(s.replica_lag)")
     assert got["kind"] == "watch.empty", got
     assert got["message"] == ("0 of 1 replica is connected" if kind == "PG" else "the server is no replica: ask the one that is")
+
+
+@pytest.fixture
+def replicated():
+    """A primary and its replica, both of this test."""
+    import shutil
+    import subprocess
+    from private_postgres import Postgres
+    primary = Postgres("host all all 127.0.0.1/32 trust\nhost replication all 127.0.0.1/32 trust\n", ["wal_level=replica", "max_wal_senders=4"])
+    replica = None
+    try:
+        owner = ["setpriv", "--reuid", "postgres", "--regid", "postgres", "--clear-groups"] if os.getuid() == 0 else []
+        port, data = free_port(), primary.folder / "replica"
+        subprocess.run([*owner, primary.bin / "pg_basebackup", "-h", "127.0.0.1", "-p", str(primary.port), "-U", "admin", "-D", data, "-R", "-X", "stream", "-c", "fast"],
+                       check=True, capture_output=True, cwd="/")
+        replica = subprocess.Popen([*owner, primary.bin / "postgres", "-D", data, "-p", str(port), "-c", "listen_addresses=127.0.0.1", "-c", f"unix_socket_directories={data}", "-c", "fsync=off"],
+                                   cwd="/", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        until = time.monotonic() + 30
+        while primary.sql("select count(*) from pg_stat_replication where state = 'streaming'") != "1":
+            assert replica.poll() is None and time.monotonic() < until
+            time.sleep(0.1)
+        yield primary, replica, *(f"postgres://admin@127.0.0.1:{p}/postgres?sslmode=disable" for p in (primary.port, port))
+    finally:
+        if replica:
+            replica.kill()
+            replica.wait()
+        primary.close()
+        shutil.rmtree(primary.folder, ignore_errors=True)
+
+
+def test_the_lag_of_a_replica(runbook, playbook, replicated):
+    """Measured at the primary and at the replica: none while it follows, seconds while it does not replay, and no value when it is gone."""
+    primary, replica, primary_url, replica_url = replicated
+    primary.sql("create table t (a int)", "insert into t values (1)")
+    time.sleep(0.5)
+    code = "return { lag = s.replica_lag() }"
+    assert ask(runbook, playbook, primary_url, "postgres", code)["lag"] < 1
+    assert ask(runbook, playbook, replica_url, "postgres", code)["lag"] < 1
+    connection = connect_postgres(replica_url)
+    connection.cursor().execute("select pg_wal_replay_pause()")
+    primary.sql("insert into t select generate_series(1, 200000)")
+    time.sleep(2.2)
+    primary.sql("insert into t values (2)")
+    behind = ask(runbook, playbook, replica_url, "postgres", code)
+    assert behind["lag"] > 2, behind
+    at_primary = ask(runbook, playbook, primary_url, "postgres", "return try(s.replica_lag)")
+    assert at_primary == "no error" or at_primary["message"] == "a replica does not say how far behind it is", at_primary  # it has confirmed nothing since
+    connection.cursor().execute("select pg_wal_replay_resume()")
+    connection.close()
+    until = time.monotonic() + 20
+    while (again := ask(runbook, playbook, replica_url, "postgres", code)["lag"]) > 0.5:
+        assert time.monotonic() < until, again
+    code = 'return try(watch.postgres(p.db, { replicas = 2 }).replica_lag)'
+    assert ask(runbook, playbook, primary_url, "postgres", code)["message"] == "1 of 2 replicas are connected"
+    replica.kill()
+    replica.wait()
+    while primary.sql("select count(*) from pg_stat_replication") != "0":
+        time.sleep(0.1)
+    assert ask(runbook, playbook, primary_url, "postgres", "return try(s.replica_lag)")["message"] == "0 of 1 replica is connected"
 
 
 @pytest.mark.parametrize("kind", KINDS)
