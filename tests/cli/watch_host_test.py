@@ -1,6 +1,7 @@
 """The module watch on this host: processors, memory, disks, logs that grow; HTTP JSON; tables of thresholds; refusals; fakes; the page of the documentation."""
 import http.server
 import json
+import multiprocessing
 import os
 import re
 import threading
@@ -28,15 +29,12 @@ def test_this_host(runbook, playbook, tmp_path):
 
 
 def test_a_busy_processor_shows(runbook, playbook):
-    stop = threading.Event()
-    import multiprocessing
     workers = [multiprocessing.Process(target=lambda: [None for _ in iter(int, 1)], daemon=True) for _ in range(os.cpu_count())]
     for worker in workers:
         worker.start()
     try:
         busy = evaluate(runbook, playbook, HEAD + "return { watch.system().cpu_used() }")
     finally:
-        stop.set()
         for worker in workers:
             worker.kill()
             worker.join()
@@ -179,7 +177,7 @@ def test_what_says_too_little_is_refused_with_its_line(runbook, playbook, code, 
     for verb in ("check", "exec"):
         result = runbook(verb, path.name, cwd=path.parent)
         assert result.exit == 2 and f"refused.lua:3: {message}" in (result.out + result.err).replace("refused.lua:3: error: ", "refused.lua:3: "), result
-    
+
 
 # --- fakes, and the page ----------------------------------------------------------------------------------------------------
 

@@ -144,3 +144,29 @@ def test_no_error_yet_is_a_share_of_none(runbook, playbook, tmp_path):
         exporter.close()
     got = evaluate(runbook, playbook, code + "return { try(web.error_ratio), try(web.alive), try(watch.firing, p.prom) }", **params)
     assert [e["kind"] for e in got] == ["http.connection"] * 3
+
+
+def test_a_monitor_of_a_service_and_its_report(runbook, playbook, world):
+    """2 s beside a real Prometheus: each look is in the journal, the errors bring the run back, the report draws both limits."""
+    path = playbook("""
+      local watch = require "watch"
+      local p = playbook "shop" { summary = "x", params = { prom = { "url", required = true, doc = "x" } }, ask = { within = "1s", otherwise = "hold" } }
+      local web, mysql = watch.http_service(p.prom, { job = "api", window = "5s" }), watch.mysql(p.prom, { instance = "db1.example.com" })
+      step "open traffic" { undo = function() end, run = function() end }
+      monitor "first hour" { from = "open traffic", lasts = "1h", every = "200ms",
+        { web.p95, above = { warning = "200ms", critical = "500ms" }, verdict = { warning = tell "console", critical = hold "slow" } },
+        { mysql.disk_used, above = { warning = "80 %", critical = "95 %" }, verdict = { warning = tell "console", critical = hold "full" } },
+        { web.error_ratio, above = "5 %", requests = 20, sustained = "2s", verdict = rollback "too many errors" },
+      }
+    """, "shop.lua")
+    result = runbook("exec", path.name, "--prom", world.url, "--run-id", "r1", "--output", "json", cwd=path.parent)
+    assert result.exit == 1, result
+    looks = [e for e in result.events() if e["event"] == "monitor.sampled"]
+    assert len(looks) >= 8 and all(set(e["v"]) == {"p95", "disk_used", "error_ratio"} and e["n"]["error_ratio"] > 20 for e in looks), looks
+    breaches = [e for e in result.events() if e["event"] == "monitor.breached"]
+    assert [(b["metric"], b["verdict"]) for b in breaches] == [("disk_used", "tell"), ("error_ratio", "rollback")]
+    assert breaches[0]["why"] == 'monitor "first hour": disk_used is 90 %, above 80 % (warning)'
+    markdown = runbook("report", "r1", "--format", "md").out
+    assert f"| first hour | disk\\_used | {len(looks)} | 90 % | 90 % | 90 % | 80 % (warning), 95 % (critical) |" in markdown, markdown
+    page = runbook("report", "r1", "--format", "html").out
+    assert page.count('<svg class="spark"') == 3 and page.count('class="limit worst"') == 2 and "200ms (warning), 500ms (critical)" in page
