@@ -100,15 +100,20 @@ def "stopped" { doc = "For a single step: the unit is stopped; undone, it runs a
   example = [[local stop = service.stopped "app"]], run = function(unit, o) return running(unit, o).off end }
 
 def "log" { doc = "The lines that a unit logged.", unit_of,
-  { "options", shared { since = { "any", "a timestamp, seconds since the epoch, or that long ago", default = "5m" }, matching = { "any", "a text or a list of them: only lines that contain one" },
+  { "options", shared { since = { "any", "a timestamp, seconds since the epoch, or that long ago", default = "5m" }, till = { "count", "seconds since the epoch: only what was logged before" },
+    matching = { "any", "a text or a list of them: only lines that contain one" },
     lines = { "count", "at most so many", default = 10000 } }, "which lines" },
   returns = { "string[]", "in their order" }, raises = { "shell.exit", "shell.not_found", "permission" }, reads = true, example = [[local lines = service.log("nginx", { since = "10m", matching = "error" })]],
   run = function(unit, o)
     local since = o.since
     if type(since) == "string" then since = time.before(time.now(), since) end
     if type(since) ~= "number" then since = tonumber(time.format(since, "%s")) end
-    local out = run(command("journalctl", o, "--unit=" .. unit, "--since=@" .. ("%d"):format(math.floor(since)), "--lines=" .. ("%d"):format(o.lines),
-      "--output=cat", "--no-pager", "--quiet"), { reads = true }).out
+    local words = command("journalctl", o, "--unit=" .. unit, "--since=@" .. ("%d"):format(math.floor(since)))
+    if o.till then words[#words + 1] = "--until=@" .. ("%d"):format(o.till) end
+    for _, word in ipairs { "--lines=" .. ("%d"):format(o.lines), "--output=cat", "--no-pager", "--quiet" } do words[#words + 1] = word end
+    local answer = run(words, { reads = true })
+    if arguments.unknown(answer) then return answer end
+    local out = answer.out
     local wanted = type(o.matching) == "string" and { o.matching } or o.matching
     local found = {}
     for text_line in out:gmatch "[^\n]+" do

@@ -1,5 +1,5 @@
 -- This host by itself, and what applications write into their logs.
-local arguments, sample = require "arguments", require "watch.sample"
+local arguments, sample, prometheus = require "arguments", require "watch.sample", require "watch.prometheus"
 local M = {}
 
 -- The share of the processors' time that was not idle since the last look; the first look takes a second of its own.
@@ -73,15 +73,17 @@ function M.log(path, o)
   end)
 end
 
--- The same of what a unit of systemd logs.
+-- The same of what a unit of systemd logs, by whole seconds: journalctl knows no finer ones, and no line may count twice.
 function M.unit_log(unit, o)
   local state, service = sample.states(), require "service"
   return sample.new("log", "count", function(who)
-    local mine, now = state(who), time.now()
-    local since = mine.since or now
-    local lines = service.log(unit, { since = since, matching = texts(o.matching), sudo = o.sudo, user = o.user })
+    local mine, till = state(who), math.floor(prometheus.now())
+    local since = mine.since
+    if not since then mine.since = till end
+    if not since or till <= since then return 0 end
+    local lines = service.log(unit, { since = since, till = till, matching = texts(o.matching), sudo = o.sudo, user = o.user, lines = 1000000 })
     if arguments.unknown(lines) then return lines end
-    mine.since = now
+    mine.since = till
     return #lines
   end)
 end

@@ -235,6 +235,12 @@ monitor "watch" { from = "work", lasts = "250ms", every = "50ms", timeout = "400
         assert "v" not in look, look
 
 
+@pytest.mark.parametrize("fault", ["time-out", "slow body", "half a body", "429", "500", "503", "404", "401", "refused", "closed at once"])
+def test_an_http_probe_does_not_hold(runbook, playbook, served, fault):
+    got = evaluate(runbook, playbook, "return { up = http.probe(p.prom, { timeout = '300ms' })() }", arguments=["--prom", served(FAULTS[fault])], **PARAMS)
+    assert got == {"up": False}
+
+
 def test_no_message_has_the_password_of_the_address(runbook, playbook, served):
     for fault in ("empty vector", "bad JSON", "an error in JSON", "old answer", "partial", "429", "refused"):
         url = served(FAULTS[fault]).replace("//", "//reader:hunter2secret@")

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from adapters import standins  # noqa: F401 (a fixture)
 from evaluate import evaluate
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -64,6 +65,21 @@ def test_lines_of_a_log_between_two_looks(runbook, playbook):
         assert sum(e.get("v", {}).get("bad", 0) for e in looks) == 3, '; '.join(str(e.get('v') or e.get('x')) for e in looks)
         assert any("was replaced, and the rest of the old one is gone" in e.get("x", {}).get("bad", "") for e in looks)
     assert {e["why"] for e in result.events() if e["event"] == "monitor.breached"} == {f'monitor "{n}": bad is 3, above 2 within 10s' for n in ("one", "two")}
+
+
+def test_lines_of_a_unit_between_two_looks(runbook, playbook, standins):  # noqa: F811
+    """By whole seconds: a line of the second in which a look was taken counts once, at the next look."""
+    now = int(time.time())
+    standins.set("journal", [[now - 100, "ERROR long ago"]] + [[now + i / 4, f"ERROR {i}"] for i in range(40)] + [[now + i / 4, "fine"] for i in range(40)])
+    got = evaluate(runbook, playbook, HEAD + """
+      local errors, out, sum = watch.unit_log("app", { matching = "ERROR" }), {}, 0
+      local began = math.floor(time.since(time.parse "1970-01-01T00:00:00Z"))
+      for i = 1, 9 do out[i] = errors() sum = sum + out[i] sleep(0.3) end
+      local last = math.floor(time.since(time.parse "1970-01-01T00:00:00Z"))
+      return { first = out[1], sum = sum + errors(), seconds = last - began }""", needs='shell = { "sudo -n journalctl" }', env=standins.env)
+    assert got["first"] == 0 and got["seconds"] >= 2
+    # four lines a second; the stand-in's --until has its last instant in it, as journalctl's has
+    assert 4 * got["seconds"] <= got["sum"] <= 4 * got["seconds"] + 4 + got["seconds"] + 1, got
 
 
 def test_a_log_that_is_not_there_is_no_data(runbook, playbook):
