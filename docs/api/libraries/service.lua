@@ -87,6 +87,7 @@ function service.stopped(unit, options) end
 ---@field matching? any a text or a list of them: only lines that contain one
 ---@field since? any a timestamp, seconds since the epoch, or that long ago (5m)
 ---@field sudo? boolean through sudo -n (true)
+---@field till? integer seconds since the epoch: only what was logged before
 ---@field user? boolean of the user's own manager, without sudo (false)
 
 ---The lines that a unit logged.
