@@ -26,16 +26,19 @@ std::vector<TargetColumn> columns_of(const schema::TargetTable& table,
     std::vector<TargetColumn> columns;
     for (const std::string& name : key.columns)
         for (const TargetColumn& column : table.columns)
-            if (column.source == name)
+            if (column.source == name) {
                 columns.push_back(column);
+                columns.back().generated = false; // a plain column in the temporary table
+            }
     return columns;
 }
 
 /// Exact comparison of every text in the key: then what differs in the source differs there.
 bool is_safe(const std::vector<TargetColumn>& columns, const std::string& table_collation) {
     return std::none_of(columns.begin(), columns.end(), [&](const TargetColumn& column) {
-        return column.is_text &&
-               !schema::is_exact(column.collation.empty() ? table_collation : column.collation);
+        return column.rewritten ||
+               (column.is_text &&
+                !schema::is_exact(column.collation.empty() ? table_collation : column.collation));
     });
 }
 
@@ -49,7 +52,7 @@ class Finder {
         for (const schema::TargetTable& table : plan_.tables)
             for (const schema::TargetIndex& key : table.keys) {
                 std::vector<TargetColumn> columns = columns_of(table, key);
-                if (!is_safe(columns, plan_.collation))
+                if (key.only_there || !is_safe(columns, plan_.collation))
                     judge(table, key, columns);
             }
         return std::move(out_);
@@ -60,7 +63,7 @@ class Finder {
 
     void judge(const schema::TargetTable& table, const schema::TargetIndex& key,
                const std::vector<TargetColumn>& columns) {
-        load(table, columns);
+        load(table, key, columns);
         std::string names, shown, there;
         for (const TargetColumn& column : columns) {
             std::string name = mysql_name(column.name);
@@ -73,7 +76,13 @@ class Finder {
         for (const TargetColumn& column : columns)
             finding.column += (finding.column.empty() ? "" : ", ") + column.name;
         finding.problem =
-            fmt::format("values of {} that are equal under {}", key.name, collation_of(columns));
+            std::any_of(columns.begin(), columns.end(),
+                        [](const TargetColumn& column) { return column.rewritten; })
+                ? fmt::format("values of {} that are equal after a rule changed them", key.name)
+            : key.only_there
+                ? fmt::format("values that repeat, and are unique there by {}", key.name)
+                : fmt::format("values of {} that are equal under {}", key.name,
+                              collation_of(columns));
         finding.count = 0;
         catalog::each_row(
             target_.control(),
@@ -98,7 +107,8 @@ class Finder {
         return plan_.collation;
     }
 
-    void load(const schema::TargetTable& table, const std::vector<TargetColumn>& columns) {
+    void load(const schema::TargetTable& table, const schema::TargetIndex& key,
+              const std::vector<TargetColumn>& columns) {
         std::string defs;
         for (const TargetColumn& column : columns)
             defs += (defs.empty() ? "" : ", ") + mysql_name(column.name) + " " + column.type;
@@ -106,7 +116,11 @@ class Finder {
         execute(fmt::format("CREATE TEMPORARY TABLE {} ({}) ENGINE=InnoDB DEFAULT CHARSET={} "
                             "COLLATE={}",
                             mysql_name(scratch), defs, plan_.charset, plan_.collation));
-        auto rows = source_.keys(table, columns);
+        schema::TargetTable narrowed = table; // to the rows that the key is about
+        if (!key.where.empty())
+            narrowed.filter =
+                table.filter.empty() ? key.where : "(" + table.filter + ") AND (" + key.where + ")";
+        auto rows = source_.keys(narrowed, columns);
         Shared shared(nullptr, cancel_, 0, 0, 0);
         Part part;
         part.table = &table;

@@ -111,12 +111,14 @@ CopyResult copy_database(const db::Url& source, const db::Url& target, const Opt
         prepared.target->make(object, cancel);
     for (const schema::TargetTable& table : prepared.plan.tables)
         prepared.target->create(table, cancel);
-    load(prepared, result.run, options, progress, cancel, result);
+    if (!options.schema_only)
+        load(prepared, result.run, options, progress, cancel, result);
     result.load_s = time::monotonic() - loading;
 
     double indexing = time::monotonic();
     make_indexes(prepared, progress, cancel, result.rows);
-    prepared.target->end_run(static_cast<std::int64_t>(result.tables.size()), result.rows, cancel);
+    const auto tables = static_cast<std::int64_t>(prepared.plan.tables.size());
+    prepared.target->end_run(tables, result.rows, cancel);
     result.index_s = time::monotonic() - indexing;
     result.seconds = time::monotonic() - begun;
     return result;
@@ -140,7 +142,8 @@ std::string plan(const db::Url& source, const db::Url& target, const Options& op
     for (const schema::Before& object : prepared.plan.before)
         out += object.sql + ";\n";
     for (const schema::TargetTable& table : prepared.plan.tables)
-        out += table.create + ";\n\n";
+        if (!table.create.empty())
+            out += table.create + ";\n\n";
     for (auto statements : {&schema::TargetTable::indexes, &schema::TargetTable::foreign_keys,
                             &schema::TargetTable::after})
         for (const schema::TargetTable& table : prepared.plan.tables)

@@ -8,8 +8,10 @@
 #include "runtime/base/progress.h"
 #include "runtime/base/value.h"
 #include "runtime/db/url.h"
+#include "runtime/transfer/rules/rules.h"
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -24,6 +26,12 @@ struct Options {
     std::int64_t chunk_rows = 1'000'000;       ///< one transaction
     double rate_bytes_s = 0;                   ///< all streams together; 0: no limit
     std::size_t samples = 5;                   ///< sample keys a finding shows
+    rules::Rules rules;                        ///< beyond the mapping
+    /// Of a MySQL target's sessions, over those the copy sets itself.
+    std::map<std::string, std::int64_t> settings;
+    bool zero_dates_to_null = false; ///< MySQL's 0000-00-00; other sources hold none
+    bool schema_only = false;        ///< everything but the rows
+    bool data_only = false;          ///< the rows alone, into tables that are there
 };
 
 /// Something in the data or the schema that the target would change or refuse.

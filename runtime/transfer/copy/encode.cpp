@@ -6,10 +6,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
+#include <cstdlib>
 #include <cstring>
 
 namespace runbook::copy {
 namespace {
+
+static_assert(std::endian::native == std::endian::little, "points are written as they are");
 
 using schema::Codec;
 
@@ -93,6 +97,25 @@ void append_bits(std::string_view field, std::size_t number, std::string& out) {
     }
 }
 
+/// Four octets of reference system, then well-known binary: order, kind, x, y.
+void append_point(std::string_view field, std::size_t number, std::string& out) {
+    const std::string text(field);
+    char* end = nullptr;
+    if (!text.starts_with('('))
+        bad_field(number, "point");
+    double parts[2];
+    parts[0] = std::strtod(text.c_str() + 1, &end);
+    if (*end != ',')
+        bad_field(number, "point");
+    parts[1] = std::strtod(end + 1, &end);
+    if (std::string_view(end) != ")")
+        bad_field(number, "point");
+    unsigned char octets[25] = {0, 0, 0, 0, 1, 1, 0, 0, 0};
+    std::memcpy(octets + 9, parts, sizeof parts);
+    for (unsigned char octet : octets)
+        append_octet(octet, out);
+}
+
 void append_field(Codec codec, std::string_view field, std::size_t number, std::string& out) {
     if (field == "\\N") {
         out += "\\N";
@@ -117,6 +140,9 @@ void append_field(Codec codec, std::string_view field, std::size_t number, std::
         return;
     case Codec::bits:
         append_bits(field, number, out);
+        return;
+    case Codec::point:
+        append_point(field, number, out);
         return;
     }
 }

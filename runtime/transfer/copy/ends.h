@@ -69,6 +69,11 @@ class Target {
     virtual void expect(db::Engine) {}
     /// How many sessions may write at once.
     virtual int most_streams() const { return 64; }
+    /// Tables that the plan will need. Those that are there and hold no row are not in the way;
+    /// with `beside`, nor are tables of other names. Before make_ready.
+    virtual void will_need(const std::vector<std::string>& names, bool beside);
+    /// Of these tables, those that are there and may be filled. After make_ready.
+    virtual const std::vector<std::string>& existing() const;
     /// Throws `copy.refused` or `db.not_empty`; returns the unfinished run of the same source whose
     /// tables have been dropped, or nothing. With `dry`, changes nothing.
     virtual std::string make_ready(const std::string& source_identity, bool dry,
@@ -99,8 +104,8 @@ struct Scan {
     std::int64_t rows = 0;
     std::map<std::string, std::int64_t> table_rows;
 };
-Scan scan_postgresql(Source& source, const schema::Target& target, const Options& options,
-                     const ProgressPtr& progress, Cancel& cancel);
+Scan scan_postgresql(Source& source, const rules::Decisions& rules, const schema::Target& target,
+                     const Options& options, const ProgressPtr& progress, Cancel& cancel);
 
 /// Groups of values that the target's collation holds for equal, of every unique key with texts.
 std::vector<Finding> find_collisions(Source& source, Target& target, const schema::Plan& plan,

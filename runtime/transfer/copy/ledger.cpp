@@ -103,6 +103,10 @@ std::vector<std::string> Ledger::tables(Cancel& cancel) {
     return named("table", cancel);
 }
 
+std::vector<std::string> Ledger::existing(Cancel& cancel) {
+    return named("existing", cancel);
+}
+
 std::vector<std::string> Ledger::views(Cancel& cancel) {
     return named("view", cancel);
 }

@@ -28,6 +28,9 @@ class Ledger {
     /// Tables that runs have made or begun to make.
     std::vector<std::string> tables(Cancel& cancel);
 
+    /// Tables that were there, and that runs have filled or begun to fill.
+    std::vector<std::string> existing(Cancel& cancel);
+
     /// Views that a run has made.
     std::vector<std::string> views(Cancel& cancel);
     /// Objects of a kind that runs have made or begun to make, by name.

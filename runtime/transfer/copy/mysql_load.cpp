@@ -187,6 +187,10 @@ std::string load_statement(const std::string& table,
     int variables = 0;
     for (const schema::TargetColumn& column : columns) {
         list += list.empty() ? "" : ", ";
+        if (column.generated) {
+            list += "@unused";
+            continue;
+        }
         if (!column.json) {
             list += schema::mysql_name(column.name);
             continue;

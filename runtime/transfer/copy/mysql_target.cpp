@@ -32,22 +32,33 @@ constexpr const char* settings =
 constexpr const char* no_zero_dates = "NO_ZERO_DATE,NO_ZERO_IN_DATE";
 constexpr const char* any_date = "ALLOW_INVALID_DATES";
 
+void set_up(db::Connection& connection, const char* dates, const Options& wanted, Cancel& cancel) {
+    connection.script(fmt::format(settings, dates), cancel);
+    for (const auto& [name, value] : wanted.settings)
+        connection.script(fmt::format("SET SESSION {} = {}", name, value), cancel);
+}
+
 std::unique_ptr<db::Connection> open_session(const db::Url& url, const char* dates,
-                                             Cancel& cancel) {
+                                             const Options& wanted, Cancel& cancel) {
     db::ConnectOptions options;
     options.access = db::Access::write;
     options.application_name = "runbook copy";
     options.local_infile = true;
     auto connection = db::connect(url, options, cancel);
-    connection->script(fmt::format(settings, dates), cancel);
+    set_up(*connection, dates, wanted, cancel);
     return connection;
 }
 
 class MysqlSession final : public TargetSession {
   public:
-    MysqlSession(const db::Url& url, const char* dates, std::string run, Cancel& cancel)
-        : connection_(open_session(url, dates, cancel)), killer_(url, *connection_),
-          run_(std::move(run)) {}
+    /// Foreign keys of tables that were there are proved after the load instead.
+    MysqlSession(const db::Url& url, const char* dates, const Options& options, std::string run,
+                 bool checked, Cancel& cancel)
+        : connection_(open_session(url, dates, options, cancel)), killer_(url, *connection_),
+          run_(std::move(run)) {
+        if (!checked)
+            connection_->script("SET SESSION foreign_key_checks = 0", cancel);
+    }
 
     void load(const Part& part, int chunk, Feed& feed, Cancel& cancel) override {
         Ledger ledger(*connection_);
@@ -83,7 +94,7 @@ class MysqlSession final : public TargetSession {
 class MysqlTarget final : public Target {
   public:
     MysqlTarget(const db::Url& url, const Options& options, Cancel& cancel)
-        : url_(url), options_(options), connection_(open_session(url, dates_, cancel)) {}
+        : url_(url), options_(options), connection_(open_session(url, dates_, options, cancel)) {}
 
     schema::Target description() override {
         schema::Target target;
@@ -97,8 +108,13 @@ class MysqlTarget final : public Target {
     void expect(db::Engine source) override {
         dates_ = source == db::Engine::mysql ? any_date : no_zero_dates;
         Cancel unstoppable;
-        connection_->script(fmt::format(settings, dates_), unstoppable);
+        set_up(*connection_, dates_, options_, unstoppable);
     }
+    void will_need(const std::vector<std::string>& names, bool beside) override {
+        expected_ = names;
+        beside_ = beside;
+    }
+    const std::vector<std::string>& existing() const override { return existing_; }
 
     std::string make_ready(const std::string& source, bool dry, Cancel& cancel) override {
         if (url_.name.empty())
@@ -125,6 +141,10 @@ class MysqlTarget final : public Target {
 
     void create(const schema::TargetTable& table, Cancel& cancel) override {
         Ledger ledger(*connection_);
+        if (table.create.empty()) {
+            ledger.object(run_, "existing", table.name, "begun", cancel);
+            return;
+        }
         ledger.object(run_, "table", table.name, "begun", cancel);
         try {
             connection_->execute(table.create, {}, {}, cancel);
@@ -160,7 +180,8 @@ class MysqlTarget final : public Target {
     }
 
     std::unique_ptr<TargetSession> session(Cancel& cancel) override {
-        return std::make_unique<MysqlSession>(url_, dates_, run_, cancel);
+        return std::make_unique<MysqlSession>(url_, dates_, options_, run_, existing_.empty(),
+                                              cancel);
     }
     db::Connection& control() override { return *connection_; }
 
@@ -170,7 +191,7 @@ class MysqlTarget final : public Target {
     }
     std::vector<std::string> discard(Cancel& cancel) override {
         lock();
-        return drop_tables(*connection_, cancel);
+        return drop_tables(*connection_, false, cancel);
     }
 
   private:
@@ -226,16 +247,43 @@ class MysqlTarget final : public Target {
     std::string restart(const std::string& source, bool dry, Cancel& cancel) {
         Ledger ledger(*connection_);
         State state = ledger.read(cancel);
-        std::string run = check_empty(url_, tables(), ledger.tables(cancel), state, source);
+        std::vector<std::string> there = tables(), ours = ledger.tables(cancel);
+        const std::vector<std::string> filled = ledger.existing(cancel);
+        const bool ours_only = state.state == "partial" && state.source == source;
+        auto among = [](const std::vector<std::string>& list, const std::string& name) {
+            return std::find(list.begin(), list.end(), name) != list.end();
+        };
+        for (const std::string& name : there)
+            if (among(expected_, name) && (ours_only ? among(filled, name) : is_empty(name)))
+                existing_.push_back(name);
+        std::erase_if(there, [&](const std::string& name) {
+            return among(existing_, name) || (beside_ && !among(expected_, name));
+        });
+        std::string run = check_empty(url_, there, ours, state, source);
         if (!run.empty() && !dry)
-            drop_tables(*connection_, cancel);
+            drop_tables(*connection_, true, cancel);
         return run;
     }
 
-    static std::vector<std::string> drop_tables(db::Connection& connection, Cancel& cancel) {
+    bool is_empty(const std::string& name) {
+        return db::fetch_value(*connection_, "SELECT 1 FROM " + mysql_name(name) + " LIMIT 1")
+            .is_null();
+    }
+
+    /// Drops what runs have made, and empties what they found there. With `keep`, a table that an
+    /// earlier run made and the last one only filled stays, empty.
+    static std::vector<std::string> drop_tables(db::Connection& connection, bool keep,
+                                                Cancel& cancel) {
         Ledger ledger(connection);
-        std::vector<std::string> names = ledger.tables(cancel);
+        std::vector<std::string> names = ledger.tables(cancel), filled = ledger.existing(cancel);
+        if (keep)
+            std::erase_if(names, [&](const std::string& name) {
+                return std::find(filled.begin(), filled.end(), name) != filled.end();
+            });
         connection.script("SET SESSION foreign_key_checks = 0", cancel);
+        for (const std::string& name : filled)
+            if (std::find(names.begin(), names.end(), name) == names.end())
+                connection.execute("TRUNCATE TABLE " + mysql_name(name), {}, {}, cancel);
         for (const std::string& name : names)
             connection.execute("DROP TABLE IF EXISTS " + mysql_name(name), {}, {}, cancel);
         connection.script("SET SESSION foreign_key_checks = 1", cancel);
@@ -248,6 +296,8 @@ class MysqlTarget final : public Target {
     const char* dates_ = no_zero_dates;
     std::unique_ptr<db::Connection> connection_;
     std::string run_;
+    std::vector<std::string> expected_, existing_;
+    bool beside_ = false;
 };
 
 } // namespace

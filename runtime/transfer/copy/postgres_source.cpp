@@ -143,6 +143,8 @@ class PostgresSession final : public SourceSession {
         std::string sql = "SELECT " + select_list(part.table->columns) + " FROM " + part.from;
         if (!part.where.empty())
             sql += " WHERE " + part.where;
+        if (const std::string& filter = part.table->filter; !filter.empty())
+            sql += (part.where.empty() ? " WHERE (" : " AND (") + filter + ")";
         return std::make_unique<CopyOut>(*connection_, sql);
     }
     void interrupt() noexcept override {
@@ -189,8 +191,9 @@ class PostgresSource final : public Source {
         const catalog::Table& from = *table.source;
         const bool all = from.kind == catalog::TableKind::partitioned;
         return std::make_unique<CopyOut>(
-            *connection_, fmt::format("SELECT {} FROM {}{}", select_list(columns),
-                                      all ? "" : "ONLY ", qualified(from.schema, from.name)));
+            *connection_, fmt::format("SELECT {} FROM {}{}{}", select_list(columns),
+                                      all ? "" : "ONLY ", qualified(from.schema, from.name),
+                                      table.filter.empty() ? "" : " WHERE (" + table.filter + ")"));
     }
     std::string identity() const override {
         return connection_->server().identity + "/" + database_.name;

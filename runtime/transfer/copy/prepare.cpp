@@ -3,6 +3,7 @@
 
 #include "runtime/base/error.h"
 #include "runtime/base/time.h"
+#include "runtime/transfer/copy/existing.h"
 #include "runtime/transfer/copy/ledger.h"
 #include "runtime/transfer/copy/mysql_source.h"
 #include "runtime/transfer/copy/mysql_target.h"
@@ -39,6 +40,21 @@ void need_tables(const db::Url& url, const catalog::Database& database, const Op
     }
     if (names.empty())
         throw Error("copy.refused", url.masked() + ": there is no table to copy");
+}
+
+// MySQL's 0000-00-00 and days like 2024-00-10 are read as NULL.
+void zero_dates_to_null(Prepared& prepared) {
+    rules::Transform transform;
+    transform.name = "zero-dates-to-null";
+    for (schema::TargetTable& table : prepared.plan.tables)
+        for (schema::TargetColumn& column : table.columns) {
+            const catalog::Column* from = table.source->column(column.source);
+            if (from &&
+                (from->type == catalog::Type::date || from->type == catalog::Type::timestamp ||
+                 from->type == catalog::Type::timestamptz))
+                column.select = rules::transformed(
+                    transform, *from, prepared.source->database().server.flavour, column.select);
+        }
 }
 
 } // namespace
@@ -93,21 +109,39 @@ Prepared prepare(const db::Url& source, const db::Url& target, const Options& op
     source_options.streams = dry ? 1 : options.streams;
     out.source = open_source(source, source_options, cancel);
     need_tables(source, out.source->database(), options);
+    if (options.data_only &&
+        (source.engine != db::Engine::postgresql || target.engine != db::Engine::mysql))
+        throw Error("db.unsupported", "copying " + source.masked() + " into " + target.masked() +
+                                          ": data_only is for PostgreSQL into MySQL or MariaDB");
+    if (!options.rules.empty() &&
+        (source.engine != db::Engine::postgresql || target.engine != db::Engine::mysql))
+        throw Error("db.unsupported", "copying " + source.masked() + " into " + target.masked() +
+                                          ": rules are for PostgreSQL into MySQL or MariaDB");
+    out.rules = rules::resolve(options.rules, out.source->database());
+    need_tables(source, out.rules.database, {});
+    if (source.engine == db::Engine::postgresql && target.engine == db::Engine::mysql)
+        expect_tables(out, options);
     out.restarts = out.target->make_ready(out.source->identity(), dry, cancel);
-    const auto scan = source.engine == db::Engine::sqlite  ? scan_sqlite
-                      : source.engine == db::Engine::mysql ? scan_mysql
-                                                           : scan_postgresql;
-    out.scan = scan(*out.source, description, options, progress, cancel);
-    schema::Options schema_options{options.charset, options.collation, options.schema};
+    read_existing(out, cancel);
+    out.scan =
+        source.engine == db::Engine::sqlite
+            ? scan_sqlite(*out.source, description, options, progress, cancel)
+        : source.engine == db::Engine::mysql
+            ? scan_mysql(*out.source, description, options, progress, cancel)
+            : scan_postgresql(*out.source, out.rules, description, options, progress, cancel);
+    schema::Options schema_options{options.charset, options.collation, options.schema, &out.rules};
     const bool to_mysql = target.engine == db::Engine::mysql;
-    out.plan = source.engine == db::Engine::sqlite && target.engine == db::Engine::sqlite
-                   ? plan_sqlite_to_sqlite(*out.source, cancel)
-               : to_mysql && source.engine == db::Engine::mysql
-                   ? plan_mysql_to_mysql(*out.source, description)
-               : source.engine == db::Engine::postgresql && target.engine == source.engine
-                   ? plan_postgres_to_postgres(*out.source, cancel)
-                   : schema::make_plan(out.source->database(), out.scan.profile, schema_options,
-                                       description);
+    out.plan =
+        source.engine == db::Engine::sqlite && target.engine == db::Engine::sqlite
+            ? plan_sqlite_to_sqlite(*out.source, cancel)
+        : to_mysql && source.engine == db::Engine::mysql
+            ? plan_mysql_to_mysql(*out.source, description)
+        : source.engine == db::Engine::postgresql && target.engine == source.engine
+            ? plan_postgres_to_postgres(*out.source, cancel)
+            : schema::make_plan(out.rules.database, out.scan.profile, schema_options, description);
+    use_existing(out, options);
+    if (options.zero_dates_to_null && source.engine == db::Engine::mysql)
+        zero_dates_to_null(out);
     out.findings = out.scan.findings;
     add_refusals(out);
     if (out.plan.refusals.empty() && target.engine == db::Engine::mysql) {

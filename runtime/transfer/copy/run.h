@@ -5,10 +5,12 @@
 
 namespace runbook::copy {
 
-/// Both ends, what the source holds, and the plan for the target. `plan` points into `source`.
+/// Both ends, what the source holds, and the plan for the target.
 struct Prepared {
     std::unique_ptr<Source> source;
     std::unique_ptr<Target> target;
+    rules::Decisions rules;  ///< applied; `plan` points into its database
+    catalog::Database there; ///< tables of the target that were there and are filled
     Scan scan;
     schema::Plan plan;
     std::vector<Finding> findings;

@@ -105,9 +105,15 @@ class Scanner {
         case Type::date:
         case Type::timestamp:
         case Type::timestamptz:
+            // A zero that becomes NULL is not in the way, where the column takes one.
             bad(fmt::format("{0} IS NOT NULL AND (LAST_DAY({0}) IS NULL OR DAYOFMONTH({0}) > "
-                            "DAYOFMONTH(LAST_DAY({0})))",
-                            name),
+                            "DAYOFMONTH(LAST_DAY({0}))){1}",
+                            name,
+                            options_.zero_dates_to_null && column.nullable
+                                ? fmt::format(" AND CAST({0} AS CHAR) NOT LIKE '____-00-%' AND "
+                                              "CAST({0} AS CHAR) NOT LIKE '____-__-00%'",
+                                              name)
+                                : ""),
                 "no day of the calendar (a zero date)");
             return;
         case Type::time:

@@ -4,8 +4,10 @@
 #include "runtime/transfer/catalog/rows.h"
 #include "runtime/transfer/copy/ends.h"
 #include "runtime/transfer/copy/numbers.h"
+#include "runtime/transfer/schema/asked.h"
 #include "runtime/transfer/schema/text.h"
 
+#include "runtime/base/error.h"
 #include "runtime/base/text.h"
 
 #include <fmt/format.h>
@@ -31,20 +33,26 @@ struct Probe {
     std::string expression;
     std::string condition; ///< of bad rows, for the samples
     std::string problem;
+    std::string json;     ///< the document whose numbers are judged here; empty: none
+    bool blocking = true; ///< false: a warning
 };
 
 class Scanner {
   public:
-    Scanner(Source& source, const schema::Target& target, const Options& options,
-            const ProgressPtr& progress, Cancel& cancel)
-        : source_(source), target_(target.server.flavour), options_(options), progress_(progress),
-          cancel_(cancel) {}
+    Scanner(Source& source, const rules::Decisions& rules, const schema::Target& target,
+            const Options& options, const ProgressPtr& progress, Cancel& cancel)
+        : source_(source), rules_(rules), description_(target), target_(target.server.flavour),
+          options_(options), progress_(progress), cancel_(cancel) {}
 
     Scan run() {
-        for (const catalog::Schema& schema : source_.database().schemas)
+        for (const catalog::Schema& schema : rules_.database.schemas)
             for (const Table& table : schema.tables)
                 if (table.kind != catalog::TableKind::foreign)
                     scan(table);
+        for (const catalog::Schema& schema : rules_.database.schemas)
+            for (const Table& table : schema.tables)
+                for (const catalog::ForeignKey& key : table.foreign_keys)
+                    find_left_behind(table, key);
         return std::move(out_);
     }
 
@@ -53,15 +61,69 @@ class Scanner {
         return target_ == db::Flavour::mysql || target_ == db::Flavour::mariadb;
     }
 
-    static std::string from(const Table& table) {
+    static std::string rows_of(const Table& table) {
         return (table.kind == catalog::TableKind::partitioned ? "" : "ONLY ") +
                standard_name(table.schema) + "." + standard_name(table.name);
+    }
+    /// The table with its filter: FROM and WHERE.
+    std::string from(const Table& table) const {
+        return rows_of(table) + rules_.filter(table.name, "WHERE");
+    }
+    std::string from(const Table& table, const std::string& condition) const {
+        return rows_of(table) + " WHERE (" + condition + ")" + rules_.filter(table.name, "AND");
+    }
+
+    void check_filter(const Table& table) {
+        const rules::TableDecision* decision = rules_.table(table.name);
+        if (!decision || decision->filter.empty())
+            return;
+        try {
+            source_.holder().query("SELECT 1 FROM " + from(table) + " LIMIT 0", {}, {}, cancel_);
+        } catch (const Error& error) {
+            if (cancel_.requested())
+                throw;
+            throw Error("copy.refused",
+                        fmt::format("{}: where = \"{}\": {}", decision->by, decision->filter,
+                                    error.message()),
+                        "it is a condition in the source's SQL");
+        }
+    }
+
+    // Rows that a filter of the table they point to leaves without their parent.
+    void find_left_behind(const Table& table, const catalog::ForeignKey& key) {
+        const rules::TableDecision* decision = rules_.table(key.to_table);
+        const Table* parent = rules_.database.table(key.to_schema, key.to_table);
+        if (!decision || decision->filter.empty() || !parent)
+            return;
+        std::string there, same, shown;
+        for (std::size_t i = 0; i < key.columns.size(); ++i) {
+            const std::string column = "c." + standard_name(key.columns[i]);
+            there += (i ? " AND " : "") + column + " IS NOT NULL";
+            same += (i ? " AND p." : "p.") + standard_name(key.to_columns[i]) + " = " + column;
+            shown += (i ? ", " : "") + key.columns[i];
+        }
+        const Value value = db::fetch_value(
+            source_.holder(),
+            fmt::format("SELECT count(*) FROM (SELECT * FROM {}) c WHERE {} AND NOT EXISTS (SELECT "
+                        "1 FROM (SELECT * FROM {}) p WHERE {})",
+                        from(table), there, from(*parent), same));
+        const auto* count = value.get<std::int64_t>();
+        if (count && *count > 0)
+            out_.findings.push_back({table.name,
+                                     shown,
+                                     fmt::format("points to rows of {} that its filter leaves out "
+                                                 "(foreign key {})",
+                                                 key.to_table, key.name),
+                                     *count,
+                                     {},
+                                     true});
     }
 
     void scan(const Table& table) {
         if (progress_)
             progress_->report({"preflight " + table.name, out_.rows, 0, 0, 0});
-        std::vector<Probe> probes = {{nullptr, Probe::Kind::rows, "count(*)", "", ""}};
+        check_filter(table);
+        std::vector<Probe> probes = {{nullptr, Probe::Kind::rows, "count(*)", "", "", "", true}};
         for (const Column& column : table.columns)
             if (to_mysql())
                 add_probes(table, column, probes);
@@ -107,12 +169,12 @@ class Scanner {
     }
 
     void add_finding(const Table& table, const Probe& probe, std::int64_t number) {
-        if (probe.column->type == Type::jsonb) {
+        if (!probe.json.empty()) {
             add_lossy_json(table, probe);
             return;
         }
-        out_.findings.push_back(
-            {table.name, probe.column->name, probe.problem, number, samples(table, probe), true});
+        out_.findings.push_back({table.name, probe.column->name, probe.problem, number,
+                                 samples(table, probe), probe.blocking});
     }
 
     /// Keys of the first bad rows; the values where the table has no key.
@@ -120,18 +182,18 @@ class Scanner {
         std::vector<std::string> out;
         catalog::each_row(
             source_.holder(),
-            fmt::format("SELECT {} AS key FROM {} WHERE {} LIMIT {}", key_expression(table, probe),
-                        from(table), probe.condition, options_.samples),
+            fmt::format("SELECT {} AS key FROM {} LIMIT {}", key_expression(table, probe),
+                        from(table, probe.condition), options_.samples),
             {}, cancel_, [&](const catalog::Row& row) { out.push_back(row.text("key")); });
         return out;
     }
-    static std::string key_expression(const Table& table, const Probe& probe) {
+    std::string key_expression(const Table& table, const Probe& probe) const {
         std::string key;
         if (table.primary_key)
             for (const catalog::IndexPart& part : table.primary_key->parts)
                 key += (key.empty() ? "" : ", ") + standard_name(part.column) + "::text";
         if (key.empty())
-            return standard_name(probe.column->name) + "::text";
+            return rules_.expression(table, probe.column->name) + "::text";
         return "concat_ws(', ', " + key + ")";
     }
 
@@ -140,10 +202,9 @@ class Scanner {
     void add_lossy_json(const Table& table, const Probe& probe) {
         Finding finding{table.name, probe.column->name, probe.problem, 0, {}, true};
         catalog::each_row(source_.holder(),
-                          fmt::format("SELECT {} AS key, {}::text AS document FROM {} WHERE {}",
-                                      key_expression(table, probe),
-                                      standard_name(probe.column->name), from(table),
-                                      probe.condition),
+                          fmt::format("SELECT {} AS key, {} AS document FROM {}",
+                                      key_expression(table, probe), probe.json,
+                                      from(table, probe.condition)),
                           {}, cancel_, [&](const catalog::Row& row) {
                               std::string document = row.text("document");
                               std::string number = first_lossy_number(document);
@@ -158,36 +219,95 @@ class Scanner {
     }
 
     static void bad(std::vector<Probe>& probes, const Column& column, const std::string& condition,
-                    const std::string& problem) {
+                    const std::string& problem, const std::string& json = {},
+                    bool blocking = true) {
         probes.push_back({&column, Probe::Kind::bad, "count(*) FILTER (WHERE " + condition + ")",
-                          condition, problem});
+                          condition, problem, json, blocking});
+    }
+
+    /// Where a rule gives the type: what that type would not carry. False where the mapping's own
+    /// questions are still to be asked.
+    bool add_asked(const Table& table, const Column& column, std::vector<Probe>& probes) {
+        const rules::ColumnDecision* decision = rules_.column(table.name, column.name);
+        const std::string x = rules_.expression(table, column.name);
+        if (decision && !decision->bad.empty())
+            bad(probes, column, decision->bad, decision->why);
+        if (decision && !decision->transform.name.empty() && !column.nullable)
+            bad(probes, column, x + " IS NULL",
+                "NULL by " + decision->by +
+                    ", and the column is NOT NULL: drop_not_null lets it "
+                    "be");
+        if (!decision || decision->to.empty())
+            return false;
+        if (schema::asks_length(decision->to))
+            probes.push_back({&column, Probe::Kind::length,
+                              fmt::format("coalesce(max(char_length({}::text)), 0)", x), "", "", "",
+                              true});
+        schema::Asked asked;
+        try {
+            asked = schema::asked_type(column, schema::parse_type(decision->to), x, description_,
+                                       schema::asks_length(decision->to) ? 16383 : 0);
+        } catch (const Error&) {
+            return true; // the plan refuses it, with the reason
+        }
+        for (const schema::Misfit& misfit : asked.misfits)
+            if (!(schema::asks_length(decision->to) && misfit.problem.starts_with("longer than")))
+                bad(probes, column, misfit.condition, misfit.problem);
+        return asked.text != schema::Asked::Text::none || column.type == Type::money ||
+               column.type == Type::oid;
+    }
+
+    void add_lossy(std::vector<Probe>& probes, const Column& column, const std::string& document) {
+        if (target_ == db::Flavour::mysql)
+            bad(probes, column, document + " ~ '[0-9.]{16,}'",
+                "a number in it that JSON there would round", document);
     }
 
     void add_probes(const Table& table, const Column& column, std::vector<Probe>& probes) {
-        std::string name = standard_name(column.name);
+        std::string name = rules_.expression(table, column.name);
+        if (add_asked(table, column, probes))
+            return;
+        const bool asked = rules_.column(table.name, column.name) &&
+                           !rules_.column(table.name, column.name)->to.empty();
         if (schema::wants_length(table, column, target_))
             probes.push_back({&column, Probe::Kind::length,
-                              fmt::format("coalesce(max(char_length({}::text)), 0)", name), "",
-                              ""});
+                              fmt::format("coalesce(max(char_length({}::text)), 0)", name), "", "",
+                              "", true});
         switch (column.type) {
         case Type::numeric:
             bad(probes, column, name + "::text IN ('NaN', 'Infinity', '-Infinity')",
                 "not a number that DECIMAL holds (NaN or Infinity)");
-            if (schema::wants_digits(column, target_)) {
+            if (!asked && schema::wants_digits(column, target_)) {
                 std::string finite = fmt::format(
                     "CASE WHEN {0}::text NOT IN ('NaN', 'Infinity', '-Infinity') THEN {0} END",
                     name);
                 probes.push_back({&column, Probe::Kind::integer_digits,
                                   "coalesce(max(length(trunc(abs(" + finite + "))::text)), 0)", "",
-                                  ""});
+                                  "", "", true});
                 probes.push_back({&column, Probe::Kind::fraction_digits,
-                                  "coalesce(max(scale(" + finite + ")), 0)", "", ""});
+                                  "coalesce(max(scale(" + finite + ")), 0)", "", "", "", true});
             }
             return;
         case Type::float32:
         case Type::float64:
             bad(probes, column, name + " IN ('NaN', 'Infinity', '-Infinity')",
                 "not a number that DOUBLE holds (NaN or Infinity)");
+            if (target_ == db::Flavour::mariadb)
+                bad(probes, column, name + " = 0 AND " + name + "::text LIKE '-%'",
+                    "-0, which becomes 0 there", "", false);
+            return;
+        case Type::geometry:
+            if (column.engine_type != "point")
+                return;
+            bad(probes, column,
+                fmt::format("({0})[0]::text IN ('NaN', 'Infinity', '-Infinity') OR ({0})[1]::text "
+                            "IN ('NaN', 'Infinity', '-Infinity')",
+                            name),
+                "not a point that POINT holds (NaN or Infinity)");
+            return;
+        case Type::array:
+        case Type::composite:
+            add_lossy(probes, column, "to_json(" + name + ")::text");
             return;
         case Type::date:
         case Type::timestamp:
@@ -203,9 +323,11 @@ class Scanner {
                 "longer than 255 characters");
             return;
         case Type::jsonb:
-            if (target_ == db::Flavour::mysql)
-                bad(probes, column, name + "::text ~ '[0-9.]{16,}'",
-                    "a number in it that JSON there would round");
+            add_lossy(probes, column, name + "::text");
+            return;
+        case Type::json:
+            if (asked) // JSON, where text was enough
+                add_lossy(probes, column, name + "::text");
             return;
         default:
             return;
@@ -213,6 +335,8 @@ class Scanner {
     }
 
     Source& source_;
+    const rules::Decisions& rules_;
+    const schema::Target& description_;
     db::Flavour target_;
     const Options& options_;
     ProgressPtr progress_;
@@ -222,9 +346,9 @@ class Scanner {
 
 } // namespace
 
-Scan scan_postgresql(Source& source, const schema::Target& target, const Options& options,
-                     const ProgressPtr& progress, Cancel& cancel) {
-    return Scanner(source, target, options, progress, cancel).run();
+Scan scan_postgresql(Source& source, const rules::Decisions& rules, const schema::Target& target,
+                     const Options& options, const ProgressPtr& progress, Cancel& cancel) {
+    return Scanner(source, rules, target, options, progress, cancel).run();
 }
 
 } // namespace runbook::copy

@@ -90,19 +90,28 @@ struct Piece {
     bool is_string = false; ///< a string literal, not yet written
     bool is_column = false, is_integer = false, is_condition = false, is_boolean_column = false;
     bool is_fraction = false; ///< a column that a cast to an integer would round
+    bool is_text = false;     ///< gives a text
 };
 
 class Translator {
   public:
     Translator(const catalog::Table& table, std::string_view text, std::string collation,
-               std::string_view value)
-        : table_(table), tokens_(tokens(text)), collation_(std::move(collation)), value_(value) {}
+               std::string_view value, const Names& names)
+        : table_(table), tokens_(tokens(text)), collation_(std::move(collation)), value_(value),
+          names_(names) {}
 
     std::string translate() {
         Piece piece = condition(disjunction());
         if (peek().kind != Kind::end)
             throw Unknown();
         return piece.sql;
+    }
+
+    Translated translate_value() {
+        Piece piece = joined();
+        if (peek().kind != Kind::end || piece.is_condition)
+            throw Unknown();
+        return {written(piece), columns_, piece.is_text || piece.is_string};
     }
 
   private:
@@ -247,6 +256,19 @@ class Translator {
                 false};
     }
 
+    // a || b is CONCAT there; NULL of either gives NULL on both sides.
+    Piece joined() {
+        Piece left = sum();
+        while (take("||")) {
+            Piece right = sum();
+            if (!(left.is_text || left.is_string) || !(right.is_text || right.is_string))
+                throw Unknown();
+            left = {"CONCAT(" + written(left) + ", " + written(right) + ")"};
+            left.is_text = true;
+        }
+        return left;
+    }
+
     Piece sum() {
         Piece left = product();
         while (is_symbol("+") || is_symbol("-")) {
@@ -349,6 +371,17 @@ class Translator {
             if (token.text != "(")
                 throw Unknown();
             Piece inner = disjunction();
+            if (is_symbol("||")) {
+                if (!(inner.is_text || inner.is_string))
+                    throw Unknown();
+                while (take("||")) {
+                    Piece right = sum();
+                    if (!(right.is_text || right.is_string))
+                        throw Unknown();
+                    inner = {"CONCAT(" + written(inner) + ", " + written(right) + ")"};
+                    inner.is_text = true;
+                }
+            }
             need(")");
             if (!inner.is_string)
                 inner.sql = "(" + inner.sql + ")";
@@ -370,12 +403,14 @@ class Translator {
         throw Unknown();
     }
 
-    Piece column(const std::string& name) const {
+    Piece column(const std::string& name) {
         const catalog::Column* column = table_.column(name);
         if (!column)
             throw Unknown();
         using catalog::Type;
-        Piece piece{mysql_name(name)};
+        auto renamed = names_.find(name);
+        Piece piece{mysql_name(renamed == names_.end() ? name : renamed->second)};
+        columns_.push_back(name);
         piece.is_column = true;
         piece.is_boolean_column = column->type == Type::boolean;
         switch (column->type) {
@@ -388,11 +423,13 @@ class Translator {
         case Type::float64:
             piece.is_integer = piece.is_fraction = true;
             break;
-        case Type::boolean:
         case Type::text:
         case Type::varchar:
         case Type::character:
         case Type::citext:
+            piece.is_text = true;
+            break;
+        case Type::boolean:
         case Type::enumeration:
         case Type::date:
         case Type::timestamp:
@@ -404,7 +441,24 @@ class Translator {
         return piece;
     }
 
+    Piece coalesce() {
+        need("(");
+        std::string list;
+        bool text = true;
+        do {
+            Piece piece = joined();
+            text = text && (piece.is_text || piece.is_string);
+            list += (list.empty() ? "" : ", ") + written(piece);
+        } while (take(","));
+        need(")");
+        Piece piece{"COALESCE(" + list + ")"};
+        piece.is_text = text;
+        return piece;
+    }
+
     Piece function(const std::string& name) {
+        if (name == "coalesce")
+            return coalesce();
         static constexpr std::array<std::pair<std::string_view, std::string_view>, 8> known = {
             {{"length", "CHAR_LENGTH"},
              {"char_length", "CHAR_LENGTH"},
@@ -418,9 +472,11 @@ class Translator {
             if (from != name)
                 continue;
             need("(");
-            std::string argument = written(sum());
+            Piece inner = joined();
             need(")");
-            return {std::string(to) + "(" + argument + ")"};
+            Piece piece{std::string(to) + "(" + written(inner) + ")"};
+            piece.is_text = name == "lower" || name == "upper" || name == "btrim";
+            return piece;
         }
         throw Unknown();
     }
@@ -430,15 +486,26 @@ class Translator {
     std::size_t at_ = 0;
     std::string collation_;
     std::string_view value_;
+    const Names& names_;
+    std::vector<std::string> columns_;
 };
 
 } // namespace
 
 std::optional<std::string> translate_check(const catalog::Table& table, std::string_view expression,
                                            const std::string& binary_collation,
-                                           std::string_view value_column) {
+                                           std::string_view value_column, const Names& names) {
     try {
-        return Translator(table, expression, binary_collation, value_column).translate();
+        return Translator(table, expression, binary_collation, value_column, names).translate();
+    } catch (const Unknown&) {
+        return std::nullopt;
+    }
+}
+
+std::optional<Translated> translate_value(const catalog::Table& table, std::string_view expression,
+                                          const Names& names) {
+    try {
+        return Translator(table, expression, {}, {}, names).translate_value();
     } catch (const Unknown&) {
         return std::nullopt;
     }

@@ -32,10 +32,48 @@ std::string Context::constraint_name(const Table& table, const std::string& want
     return name;
 }
 
+std::string Context::table_name(const std::string& table) const {
+    return short_name(rules->table_name(table));
+}
+
+std::string Context::column_name(const std::string& table, const std::string& column) const {
+    return short_name(rules->column_name(table, column));
+}
+
+std::string Context::value(const Table& table, const Column& column) const {
+    return rules->expression(table, column.name);
+}
+
+Names Context::names_of(const Table& table) const {
+    Names names;
+    for (const Column& column : table.columns)
+        names[column.name] = column_name(table.name, column.name);
+    return names;
+}
+
+std::string cut_comment(const std::string& text, std::size_t limit) {
+    std::size_t at = 0, characters = 0;
+    while (at < text.size() && characters < limit) {
+        ++at;
+        while (at < text.size() && (static_cast<unsigned char>(text[at]) & 0xc0) == 0x80)
+            ++at;
+        ++characters;
+    }
+    return text.substr(0, at);
+}
+
 namespace {
 
-std::string column_sql(const TargetColumn& column) {
+std::string column_sql(const TargetColumn& column, bool mariadb) {
     std::string sql = mysql_name(column.name) + " " + column.type;
+    if (column.generated) {
+        sql += " GENERATED ALWAYS AS (" + column.default_sql + ") STORED";
+        if (!mariadb && !column.nullable)
+            sql += " NOT NULL";
+        if (!column.comment.empty())
+            sql += " COMMENT " + mysql_string(column.comment);
+        return sql;
+    }
     sql += column.nullable ? " NULL" : " NOT NULL";
     if (!column.default_sql.empty())
         sql += " DEFAULT " + column.default_sql;
@@ -46,12 +84,12 @@ std::string column_sql(const TargetColumn& column) {
     return sql;
 }
 
-bool acts_on(const Table& table, const std::string& expression) {
+bool acts_on(const Table& table, const std::string& expression, const Names& names) {
     for (const catalog::ForeignKey& key : table.foreign_keys) {
         bool acts = key.on_delete == "CASCADE" || key.on_delete == "SET NULL" ||
                     key.on_update == "CASCADE" || key.on_update == "SET NULL";
         for (const std::string& column : key.columns)
-            if (acts && expression.find(mysql_name(column)) != std::string::npos)
+            if (acts && expression.find(mysql_name(names.at(column))) != std::string::npos)
                 return true;
     }
     return false;
@@ -61,18 +99,22 @@ class Builder {
   public:
     Builder(Context& context, const Table& source) : context_(context), source_(source) {
         table_.source = &source;
-        table_.name = source.name;
+        table_.name = context.table_name(source.name);
+        names_ = context.names_of(source);
+        if (const rules::TableDecision* decision = context.rules->table(source.name))
+            table_.filter = decision->filter;
     }
 
     TargetTable build() {
         columns();
         fit_keys();
+        fit_row(context_, table_);
         plan_indexes(context_, table_, inline_, later_);
         auto_increment();
         checks();
         std::string parts;
         for (const TargetColumn& column : table_.columns)
-            parts += (parts.empty() ? "" : ",\n  ") + column_sql(column);
+            parts += (parts.empty() ? "" : ",\n  ") + column_sql(column, context_.mariadb);
         for (const std::string& key : inline_)
             parts += ",\n  " + key;
         table_.create =
@@ -82,7 +124,7 @@ class Builder {
         if (next_value_ > 1)
             table_.create += fmt::format(" AUTO_INCREMENT={}", next_value_);
         if (!source_.comment.empty())
-            table_.create += " COMMENT=" + mysql_string(source_.comment);
+            table_.create += " COMMENT=" + mysql_string(cut(source_.comment, 2048, "", "table"));
         if (!later_.empty())
             table_.indexes.push_back(fmt::format("ALTER TABLE {} {}", mysql_name(table_.name),
                                                  text::join(later_, ", ")));
@@ -93,15 +135,69 @@ class Builder {
     void columns() {
         for (const Column& column : source_.columns) {
             TargetColumn out;
+            const std::size_t told = context_.plan.report.size();
             if (!map_column(context_, source_, column,
                             key_use(context_.referenced, source_, column), out))
                 continue;
+            generated(column, out);
             map_default(context_, source_, column, out);
             if (!out.check.empty())
                 inline_.push_back("CHECK (" + out.check + ")");
             domain(column);
+            out.comment = cut(out.comment, 1024, column.name, "column");
+            by_rule(column, out);
+            if (context_.plan.report.size() == told)
+                context_.report(source_, column.name, "column", "converted", "");
             table_.columns.push_back(std::move(out));
         }
+    }
+
+    std::string cut(const std::string& comment, std::size_t limit, const std::string& column,
+                    const char* kind) {
+        std::string out = cut_comment(comment, limit);
+        if (out.size() < comment.size())
+            context_.report(source_, column, kind, "changed",
+                            fmt::format("its comment is cut to {} characters", limit));
+        return out;
+    }
+
+    /// What rules say beyond the type, and names that had to change.
+    void by_rule(const Column& column, const TargetColumn& out) {
+        const rules::ColumnDecision* decision = context_.rules->column(source_.name, column.name);
+        auto tell = [&](const std::string& what) {
+            context_.report(source_, column.name, "column", "changed",
+                            decision ? what + " by " + decision->by : what);
+        };
+        if (decision && !decision->transform.name.empty())
+            tell(decision->transform.name);
+        if (decision && decision->drop_default)
+            context_.report(source_, column.name, "default", "left out", "by " + decision->by);
+        if (out.name != column.name)
+            tell("named " + out.name + " there");
+    }
+
+    // The target computes it from then on, and while it is filled.
+    void generated(const Column& column, TargetColumn& out) {
+        const rules::ColumnDecision* decision = context_.rules->column(source_.name, column.name);
+        if (!column.generated ||
+            (decision && (decision->transform.name.size() > 0 || decision->to.size() > 0)))
+            return;
+        auto value = translate_value(source_, column.generation_expression, names_);
+        if (!value) {
+            auto condition =
+                translate_check(source_, column.generation_expression, collate(), {}, names_);
+            if (!condition || column.type != Type::boolean)
+                return;
+            value = Translated{*condition, {}, false};
+        }
+        for (const Column& other : source_.columns)
+            if (other.identity &&
+                value->sql.find(mysql_name(names_[other.name])) != std::string::npos)
+                return;
+        out.generated = true;
+        out.default_sql = value->sql;
+        context_.report(source_, column.name, "column", "changed",
+                        "computed there too, as " + value->sql);
     }
 
     // Several texts without a limit share the bytes of a key, as far as the data lets them.
@@ -158,8 +254,8 @@ class Builder {
             return;
         std::vector<std::string> lost;
         for (const std::string& expression : column.domain_checks) {
-            auto check = translate_check(source_, expression, collate(), column.name);
-            if (check && !column.identity && !acts_on(source_, *check))
+            auto check = translate_check(source_, expression, collate(), column.name, names_);
+            if (check && !column.identity && !acts_on(source_, *check, names_))
                 inline_.push_back("CHECK (" + *check + ")");
             else
                 lost.push_back(expression);
@@ -210,13 +306,13 @@ class Builder {
 
     void checks() {
         for (const catalog::Check& check : source_.checks) {
-            auto sql = translate_check(source_, check.expression, collate());
+            auto sql = translate_check(source_, check.expression, collate(), {}, names_);
             std::string reason;
             if (!sql)
                 reason = check.expression + " has no counterpart that surely means the same";
             else if (uses_auto_increment(*sql))
                 reason = "a check there may not name the AUTO_INCREMENT column";
-            else if (acts_on(source_, *sql))
+            else if (acts_on(source_, *sql, names_))
                 reason = "a check there may not name a column that a foreign key changes";
             if (!reason.empty()) {
                 context_.report(source_, check.name, "check", "omitted", reason);
@@ -240,27 +336,33 @@ class Builder {
 
     Context& context_;
     const Table& source_;
+    Names names_;
     TargetTable table_;
     std::vector<std::string> inline_, later_;
     std::int64_t next_value_ = 0;
 };
+
+std::string same_name(const std::string& name, const std::string& other) {
+    return name == other ? "another one is named " + name + " there too"
+                         : "its name differs from " + other + " only in case";
+}
 
 // Names that differ only in case are one name there.
 void refuse_equal_names(Context& context) {
     for (const catalog::Schema& schema : context.source.schemas) {
         std::map<std::string, std::string> tables;
         for (const Table& table : schema.tables) {
-            auto [it, fresh] = tables.emplace(text::lower(table.name), table.name);
-            if (!fresh && context.target.folds_table_names)
-                context.plan.refusals.push_back(
-                    {table.name, "", "its name differs from " + it->second + " only in case"});
+            const std::string name = context.table_name(table.name);
+            auto [it, fresh] = tables.emplace(text::lower(name), name);
+            if (!fresh && (it->second == name || context.target.folds_table_names))
+                context.plan.refusals.push_back({table.name, "", same_name(name, it->second)});
             std::map<std::string, std::string> columns;
             for (const Column& column : table.columns) {
-                auto [other, first] = columns.emplace(text::lower(column.name), column.name);
+                const std::string there = context.column_name(table.name, column.name);
+                auto [other, first] = columns.emplace(text::lower(there), there);
                 if (!first)
                     context.plan.refusals.push_back(
-                        {table.name, column.name,
-                         "its name differs from " + other->second + " only in case"});
+                        {table.name, column.name, same_name(there, other->second)});
             }
             if (table.columns.size() > 1017)
                 context.plan.refusals.push_back(
@@ -271,13 +373,33 @@ void refuse_equal_names(Context& context) {
 }
 
 } // namespace
+
+static void report_table(const Context& context, const Table& table) {
+    const rules::TableDecision* decision = context.rules->table(table.name);
+    std::vector<std::string> reasons;
+    if (table.kind == catalog::TableKind::partitioned)
+        reasons.push_back(fmt::format("{} partitions become one table", table.partitions.size()));
+    const std::string name = context.table_name(table.name);
+    if (name != table.name)
+        reasons.push_back("named " + name + " there");
+    if (decision && !decision->filter.empty())
+        reasons.push_back("only rows where " + decision->filter);
+    std::string text = text::join(reasons, "; ");
+    if (decision)
+        text += " by " + decision->by;
+    context.report(table, "", "table", name != table.name || decision ? "changed" : "converted",
+                   text);
+}
+
 } // namespace mysql
 
 Plan plan_mysql(const catalog::Database& source, const Profile& profile, const Options& options,
                 const Target& target) {
     Plan plan;
     bool mariadb = target.server.flavour == db::Flavour::mariadb;
-    mysql::Context context{source, profile, target, {}, {}, {}, mariadb, plan, {}, {}, {}};
+    static const rules::Decisions none;
+    mysql::Context context{source,  profile, target, {}, {}, {},
+                           mariadb, plan,    {},     {}, {}, options.rules ? options.rules : &none};
     context.exact_collation = mariadb ? "utf8mb4_nopad_bin" : "utf8mb4_0900_bin";
     context.charset = options.charset.empty() ? "utf8mb4" : options.charset;
     context.collation = !options.collation.empty()     ? options.collation
@@ -297,11 +419,7 @@ Plan plan_mysql(const catalog::Database& source, const Profile& profile, const O
                 context.report(table, "", "foreign table", "omitted", "its rows live elsewhere");
                 continue;
             }
-            context.report(
-                table, "", "table", "converted",
-                table.kind == catalog::TableKind::partitioned
-                    ? fmt::format("{} partitions become one table", table.partitions.size())
-                    : "");
+            report_table(context, table);
             if (table.row_security)
                 context.report(table, "", "row security", "omitted", "there is none there");
             context.tables[mysql::place(table.schema, table.name)] = plan.tables.size();

@@ -108,6 +108,8 @@ std::string expression_sql(const Column& column, const TargetColumn& out,
 
 void map_default(const Context& context, const catalog::Table& table, const Column& column,
                  TargetColumn& out) {
+    if (out.generated)
+        return;
     if (column.generated) {
         context.report(table, column.name, "column", "changed",
                        "generated as " + column.generation_expression +

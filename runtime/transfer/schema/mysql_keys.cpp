@@ -31,6 +31,12 @@ const TargetColumn* find(const TargetTable& table, const std::string& name) {
     return nullptr;
 }
 
+/// TEXT and BLOB of any size: a key takes a prefix of them at most.
+bool is_large(const std::string& type) {
+    const std::string word = type.substr(0, type.find(' '));
+    return word.ends_with("TEXT") || word.ends_with("BLOB");
+}
+
 /// "`a`, `b`(255) DESC", or empty with a reason.
 std::string part_list(const TargetTable& table, const Index& index, bool whole,
                       bool descending_works, std::string& reason) {
@@ -46,9 +52,9 @@ std::string part_list(const TargetTable& table, const Index& index, bool whole,
             return {};
         }
         list += (list.empty() ? "" : ", ") + mysql_name(column->name);
-        bool big = column->type.starts_with("LONG");
-        if (column->type == "JSON") {
-            reason = "column " + part.column + " is JSON there";
+        bool big = is_large(column->type);
+        if (column->type == "JSON" || column->type == "POINT") {
+            reason = "column " + part.column + " is " + column->type + " there";
             return {};
         }
         std::int64_t room = key_limit / static_cast<std::int64_t>(index.parts.size());
@@ -57,7 +63,8 @@ std::string part_list(const TargetTable& table, const Index& index, bool whole,
                 reason = fmt::format("a key there takes {} bytes", key_limit);
                 return {};
             }
-            bool text = !column->type.starts_with("LONGBLOB");
+            bool text = column->type.find("BLOB") == std::string::npos &&
+                        column->type.find("BINARY") == std::string::npos;
             list += fmt::format("({})", std::min<std::int64_t>(255, room / (text ? 4 : 1)));
             reason = "over a prefix of " + part.column;
         }
@@ -83,6 +90,22 @@ std::string what_is_lost(const Index& index) {
     return text::join(lost, "; ");
 }
 
+/// True where the index is over an expression that is carried and names the column.
+bool expression_names(const Table& table, const Index& index, const std::string& column) {
+    return index.method == "btree" && index.valid &&
+           std::any_of(index.parts.begin(), index.parts.end(), [&](const catalog::IndexPart& part) {
+               if (!part.column.empty())
+                   return false;
+               auto value = translate_value(table, part.expression);
+               return value && names(value->columns, column);
+           });
+}
+
+std::string index_comment(const Index& index) {
+    return index.comment.empty() ? ""
+                                 : " COMMENT " + mysql_string(cut_comment(index.comment, 1024));
+}
+
 } // namespace
 
 bool is_plain_index(const Index& index) {
@@ -105,6 +128,8 @@ KeyUse key_use(const std::set<std::string>& referenced, const Table& table, cons
         use.indexed = true;
         use.whole = use.whole || (index.unique && index.predicate.empty());
     }
+    for (const Index& index : table.indexes)
+        use.indexed = use.indexed || expression_names(table, index, column.name);
     for (const catalog::ForeignKey& key : table.foreign_keys)
         use.whole = use.whole || names(key.columns, column.name);
     use.whole = use.whole || referenced.count(place(table.schema, table.name, column.name)) > 0;
@@ -125,24 +150,40 @@ void plan_indexes(Context& context, TargetTable& table, std::vector<std::string>
     };
     if (source.primary_key) {
         std::string list = part_list(table, *source.primary_key, true, false, reason);
+        const bool told = std::any_of(context.plan.refusals.begin(), context.plan.refusals.end(),
+                                      [&](const Refusal& refusal) {
+                                          return refusal.table == source.name &&
+                                                 names(*source.primary_key, refusal.column);
+                                      });
         if (list.empty()) {
-            context.plan.refusals.push_back({source.name, "", "primary key: " + reason});
+            if (!told)
+                context.plan.refusals.push_back({source.name, "", "primary key: " + reason});
         } else {
             inline_keys.push_back("PRIMARY KEY (" + list + ")");
             table.keys.push_back(
-                {source.primary_key->name, "", true, columns_of(*source.primary_key)});
+                {source.primary_key->name, "", true, columns_of(*source.primary_key), {}});
+            if (source.primary_key->deferrable)
+                context.report(source, source.primary_key->name, "primary key", "changed",
+                               "checked at once there, not at commit");
         }
     }
     for (const Index& index : source.indexes) {
         reason.clear();
+        if (index.exclusion) {
+            context.plan.refusals.push_back(
+                {source.name, "",
+                 fmt::format("constraint {}: EXCLUDE has no counterpart; a rule with index = "
+                             "\"{}\", exclude = true leaves it out",
+                             index.name, index.name)});
+            continue;
+        }
+        std::string why_not;
+        if (plan_functional_index(context, table, index, descending, later, why_not))
+            continue;
         if (!is_plain_index(index)) {
-            bool expression = index.method == "btree" && index.valid && !index.exclusion;
-            std::string why =
-                index.exclusion
-                    ? "EXCLUDE has no counterpart: what it forbids is no longer refused there"
-                : !index.valid ? "it is not valid here"
-                : expression   ? "it is over an expression"
-                               : index.method + " has no counterpart";
+            std::string why = !index.valid              ? "it is not valid here"
+                              : index.method == "btree" ? "it is over an expression" + why_not
+                                                        : index.method + " has no counterpart";
             context.report(source, index.name, index.unique ? "unique index" : "index", "omitted",
                            why);
             continue;
@@ -158,8 +199,8 @@ void plan_indexes(Context& context, TargetTable& table, std::vector<std::string>
             continue;
         }
         std::string name = short_name(index.name);
-        std::string sql =
-            fmt::format("{} {} ({})", unique ? "UNIQUE KEY" : "KEY", mysql_name(name), list);
+        std::string sql = fmt::format("{} {} ({}){}", unique ? "UNIQUE KEY" : "KEY",
+                                      mysql_name(name), list, index_comment(index));
         std::string lost = what_is_lost(index);
         if (!reason.empty())
             lost += (lost.empty() ? "" : "; ") + reason;
@@ -167,7 +208,7 @@ void plan_indexes(Context& context, TargetTable& table, std::vector<std::string>
                        lost.empty() ? "converted" : "changed", lost);
         later.push_back("ADD " + sql);
         if (unique)
-            table.keys.push_back({name, sql, true, columns_of(index)});
+            table.keys.push_back({name, sql, true, columns_of(index), {}});
     }
 }
 
@@ -176,7 +217,7 @@ namespace {
 /// A key whose first columns are these, in this order: what InnoDB needs on the other side.
 bool has_key(const TargetTable& table, const std::vector<std::string>& columns) {
     return std::any_of(table.keys.begin(), table.keys.end(), [&](const TargetIndex& key) {
-        return key.columns.size() >= columns.size() &&
+        return key.where.empty() && key.columns.size() >= columns.size() &&
                std::equal(columns.begin(), columns.end(), key.columns.begin());
     });
 }
@@ -210,6 +251,19 @@ void plan_foreign_keys(Context& context, TargetTable& table) {
                            "table " + key.to_table + " is not copied");
             continue;
         }
+        if (!std::all_of(key.columns.begin(), key.columns.end(), [&](const std::string& column) {
+                return find(table, column) != nullptr;
+            })) {
+            context.report(source, key.name, "foreign key", "omitted",
+                           "a column of it is not carried");
+            continue;
+        }
+        catalog::ForeignKey named = key; // as it is there
+        named.to_table = context.table_name(key.to_table);
+        for (std::string& column : named.columns)
+            column = context.column_name(source.name, column);
+        for (std::string& column : named.to_columns)
+            column = context.column_name(key.to_table, column);
         if (!has_key(context.plan.tables[there->second], key.to_columns)) {
             context.report(source, key.name, "foreign key", "omitted",
                            "the columns it points to have no key of their own there");
@@ -233,11 +287,12 @@ void plan_foreign_keys(Context& context, TargetTable& table) {
             lost.push_back("named " + name + " there");
         context.report(source, key.name, "foreign key", lost.empty() ? "converted" : "changed",
                        text::join(lost, "; "));
-        list += fmt::format("{}ADD CONSTRAINT {} FOREIGN KEY ({}) REFERENCES {} ({}) ON DELETE {} "
-                            "ON UPDATE {}",
-                            list.empty() ? "" : ", ", mysql_name(name), quoted(key.columns),
-                            mysql_name(key.to_table), quoted(key.to_columns), on_delete, on_update);
-        table.proofs.push_back({key.name, "SELECT COUNT(*) " + orphans(table.name, key)});
+        list +=
+            fmt::format("{}ADD CONSTRAINT {} FOREIGN KEY ({}) REFERENCES {} ({}) ON DELETE {} "
+                        "ON UPDATE {}",
+                        list.empty() ? "" : ", ", mysql_name(name), quoted(named.columns),
+                        mysql_name(named.to_table), quoted(named.to_columns), on_delete, on_update);
+        table.proofs.push_back({key.name, "SELECT COUNT(*) " + orphans(table.name, named)});
     }
     if (!list.empty())
         table.foreign_keys.push_back(

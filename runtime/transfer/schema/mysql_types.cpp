@@ -1,8 +1,10 @@
 // PostgreSQL's and SQLite's types as MySQL's and MariaDB's, and defaults (see mysql.h). Pure
 // functions.
+#include "runtime/transfer/schema/asked.h"
 #include "runtime/transfer/schema/mysql.h"
 #include "runtime/transfer/schema/text.h"
 
+#include "runtime/base/error.h"
 #include "runtime/base/text.h"
 
 #include <fmt/format.h>
@@ -121,10 +123,6 @@ void map_time(const Column& column, const char* type, TargetColumn& out) {
     out.type = digits == 0 ? type : fmt::format("{}({})", type, digits);
 }
 
-std::string quote(const std::string& name) {
-    return standard_name(name);
-}
-
 bool map_bits(const Context& context, const Table& table, const Column& column, TargetColumn& out) {
     std::int64_t bits = column.length.value_or(column.type == Type::bit ? 1 : 0);
     if (column.type == Type::bit && bits <= 64) {
@@ -161,14 +159,14 @@ bool map_simple(const Column& column, TargetColumn& out) {
         return true;
     case Type::float32:
         out.type = "FLOAT";
-        out.select = quote(column.name) + "::float8";
+        out.select += "::float8";
         return true;
     case Type::float64:
         out.type = "DOUBLE";
         return true;
     case Type::money:
         out.type = "DECIMAL(19,2)";
-        out.select = quote(column.name) + "::numeric";
+        out.select += "::numeric";
         return true;
     case Type::bytes:
         out.type = "LONGBLOB";
@@ -223,20 +221,96 @@ void map_json(const Context& context, const Table& table, const Column& column, 
     out.json = !context.mariadb;
     if (column.type == Type::jsonb)
         return;
-    out.select = fmt::format("to_json({})", quote(column.name));
+    out.select = fmt::format("to_json({})", out.select);
     context.report(table, column.name, "column", "changed", column.engine_type + " becomes JSON");
+}
+
+bool map_enum(const Context& context, const Table& table, const Column& column, TargetColumn& out) {
+    std::string labels;
+    for (const std::string& label : column.labels) {
+        if (label.ends_with(' ')) {
+            refuse(
+                context, table, column,
+                "the label '" + label +
+                    "' ends in a blank, which ENUM drops: a rule with to = \"varchar\" keeps it");
+            return false;
+        }
+        labels += (labels.empty() ? "" : ",") + mysql_string(label);
+    }
+    out.type = fmt::format("ENUM({}) COLLATE {}", labels, context.exact_collation);
+    out.collation = context.exact_collation;
+    out.key_bytes = 2;
+    return true;
+}
+
+/// As a rule says.
+bool map_asked(const Context& context, const Table& table, const Column& column,
+               const std::string& to, const std::string& by, TargetColumn& out) {
+    Asked asked;
+    try {
+        asked = asked_type(column, parse_type(to), out.select, context.target,
+                           profile_of(context, table, column).characters);
+    } catch (const Error& error) {
+        refuse(context, table, column, by + ": " + error.message());
+        return false;
+    }
+    out.type = asked.type;
+    out.select = asked.select;
+    out.codec = asked.codec;
+    out.json = asked.json;
+    out.key_bytes = asked.key_bytes;
+    out.is_text = asked.text == Asked::Text::plain;
+    if (asked.text == Asked::Text::ascii)
+        ascii(out, asked.type, asked.key_bytes);
+    if (asked.text == Asked::Text::exact) {
+        out.collation = context.exact_collation;
+        out.type += " COLLATE " + out.collation;
+    }
+    if (column.type == Type::citext)
+        map_citext(context, table, column, out);
+    if (asked.json_check)
+        out.check = fmt::format("JSON_VALID({})", mysql_name(out.name));
+    context.report(table, column.name, "column", "changed",
+                   fmt::format("{} becomes {} by {}", column.engine_type, asked.type, by));
+    return true;
+}
+
+/// What a type is there, where that is worth a word.
+std::string remark(const Column& column) {
+    switch (column.type) {
+    case Type::interval:
+        return "interval becomes its text in ISO 8601";
+    case Type::timetz:
+        return "time with time zone becomes its text";
+    case Type::money:
+        return "money becomes DECIMAL(19,2), without its currency";
+    case Type::oid:
+        return "oid becomes its number; a rule with to = \"longblob\" carries the large object";
+    default:
+        return {};
+    }
 }
 
 } // namespace
 
 bool map_column(const Context& context, const Table& table, const Column& column, KeyUse use,
                 TargetColumn& out) {
-    out.source = out.name = column.name;
-    out.select = quote(column.name);
+    out.source = column.name;
+    out.name = context.column_name(table.name, column.name);
+    out.select = context.value(table, column);
     out.nullable = column.nullable;
     out.comment = column.comment;
-    if (map_simple(column, out))
+    if (const rules::ColumnDecision* decision = context.rules->column(table.name, column.name)) {
+        out.rewritten = !decision->transform.name.empty();
+        if (!decision->to.empty())
+            return map_asked(context, table, column, decision->to, decision->by, out);
+    }
+    if (map_simple(column, out)) {
+        const std::string text = remark(column);
+        if (!text.empty())
+            context.report(table, column.name, "column", "changed", text);
         return true;
+    }
     switch (column.type) {
     case Type::numeric:
         return map_numeric(context, table, column, out);
@@ -276,15 +350,17 @@ bool map_column(const Context& context, const Table& table, const Column& column
     case Type::composite:
         map_json(context, table, column, out);
         return true;
-    case Type::enumeration: {
-        std::string labels;
-        for (const std::string& label : column.labels)
-            labels += (labels.empty() ? "" : ",") + mysql_string(label);
-        out.type = fmt::format("ENUM({}) COLLATE {}", labels, context.exact_collation);
-        out.collation = context.exact_collation;
-        out.key_bytes = 2;
+    case Type::enumeration:
+        return map_enum(context, table, column, out);
+    case Type::geometry:
+        if (column.engine_type != "point")
+            break;
+        out.type = "POINT";
+        out.codec = Codec::point;
+        out.key_bytes = 4096;
+        context.report(table, column.name, "column", "changed",
+                       "point becomes POINT, without a reference system");
         return true;
-    }
     case Type::bit:
     case Type::varbit:
         return map_bits(context, table, column, out);
@@ -295,9 +371,10 @@ bool map_column(const Context& context, const Table& table, const Column& column
                                             "it was made of searches there");
         return false;
     default:
-        refuse(context, table, column, "the type " + column.engine_type + " cannot be carried");
-        return false;
+        break;
     }
+    refuse(context, table, column, "the type " + column.engine_type + " cannot be carried");
+    return false;
 }
 
 } // namespace runbook::schema::mysql

@@ -96,6 +96,9 @@ Plan make_plan(const catalog::Database& source, const Profile& profile, const Op
         return plan;
     }
     Plan plan = plan_mysql(source, profile, options, target);
+    if (options.rules)
+        for (const rules::Note& note : options.rules->notes)
+            plan.report.push_back({note.object, note.kind, note.outcome, note.reason});
     report_others(source, plan);
     return plan;
 }

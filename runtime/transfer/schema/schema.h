@@ -3,7 +3,7 @@
 // data found; never opens a connection. Any thread.
 #pragma once
 
-#include "runtime/transfer/catalog/catalog.h"
+#include "runtime/transfer/rules/rules.h"
 
 #include <cstdint>
 #include <map>
@@ -19,12 +19,14 @@ enum class Codec : std::uint8_t {
     boolean, ///< t and f → 1 and 0
     bytea,   ///< \x6162 → octets
     zone,    ///< drops the +00 of a moment in UTC
-    bits     ///< 0101 → octets, right-aligned
+    bits,    ///< 0101 → octets, right-aligned
+    point    ///< (1,2) → what MySQL keeps of POINT(1 2), without a reference system
 };
 
 struct Options {
     std::string charset, collation; ///< MySQL; empty: utf8mb4 and the engine's binary collation
     std::string schema;             ///< of a PostgreSQL target; empty: public
+    const rules::Decisions* rules = nullptr; ///< outlives the plan; null: none
 };
 
 /// What a scan of the data found in a column; only what the mapping asks for is filled.
@@ -45,6 +47,8 @@ struct TargetColumn {
     bool json = false; ///< MySQL: goes through a variable and CONVERT
     bool nullable = true;
     bool auto_increment = false;
+    bool generated = false;  ///< the target computes it: read, and thrown away
+    bool rewritten = false;  ///< by a rule: values that differed may be equal now
     std::string default_sql; ///< empty: none
     std::string comment;
     std::string check;          ///< a check of its own (JSON_VALID, a domain's)
@@ -58,6 +62,8 @@ struct TargetIndex {
     std::string sql; ///< "UNIQUE KEY `n` (`a`, `b` DESC)"
     bool unique = false;
     std::vector<std::string> columns;
+    std::string where;       ///< partial: the source's condition
+    bool only_there = false; ///< the source has no such key: its values may repeat
 };
 
 /// A query that counts the rows a constraint forbids; it must say 0.
@@ -68,6 +74,7 @@ struct Proof {
 struct TargetTable {
     const catalog::Table* source = nullptr;
     std::string name;
+    std::string filter; ///< rows of the source that are wanted; empty: all
     std::vector<TargetColumn> columns;
     std::vector<TargetIndex> keys;    ///< primary key (first where there is one) and unique indexes
     std::string create;               ///< CREATE TABLE with the primary key

@@ -4,9 +4,11 @@
 
 #include "runtime/transfer/catalog/catalog.h"
 
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace runbook::schema {
 
@@ -30,11 +32,24 @@ struct Literal {
 };
 std::optional<Literal> postgresql_literal(std::string_view expression);
 
+/// Column of the source → column of the target, where they differ.
+using Names = std::map<std::string, std::string>;
+
 /// A PostgreSQL boolean expression in MySQL's words, or nothing where one of its parts is outside
 /// of what surely means the same there. `value_column` stands for VALUE of a domain's check.
 /// `binary_collation`, where not empty, is put on every string compared.
 std::optional<std::string> translate_check(const catalog::Table& table, std::string_view expression,
                                            const std::string& binary_collation,
-                                           std::string_view value_column = {});
+                                           std::string_view value_column = {},
+                                           const Names& names = {});
+
+/// The same for an expression that gives a value: of an index or a generated column.
+struct Translated {
+    std::string sql;
+    std::vector<std::string> columns; ///< of the source, that it names
+    bool is_text = false;             ///< gives a text
+};
+std::optional<Translated> translate_value(const catalog::Table& table, std::string_view expression,
+                                          const Names& names = {});
 
 } // namespace runbook::schema
