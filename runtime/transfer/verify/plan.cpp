@@ -195,6 +195,17 @@ void fill_side(Flavour flavour, const TypedColumn& column, Form form, bool key, 
     }
 }
 
+void point_side(Flavour flavour, const TypedColumn& column, Side& side) {
+    if (flavour == Flavour::postgresql) {
+        side.wire = Wire::pg_text;
+        side.select = fmt::format("CASE WHEN {0} IS NOT NULL THEN pg_catalog.json_build_array("
+                                  "({0})[0], ({0})[1])::pg_catalog.text END",
+                                  column.quoted);
+    } else if (is_mysql(flavour)) {
+        side.select = fmt::format("CONCAT('[', ST_X({0}), ',', ST_Y({0}), ']')", column.quoted);
+    }
+}
+
 std::string quote_text(const std::string& text) {
     std::string out = "'";
     for (char c : text) {
@@ -273,6 +284,9 @@ ColumnPair pair_columns(Flavour source_flavour, const TypedColumn& source, Flavo
     if (keeps_text(pair.source, source) && keeps_text(pair.target, target))
         pair.source.family = pair.target.family = Family::json_text;
     pair.form = pair_form(pair.source.family, pair.target.family);
+    const bool points = source.type == "point" && target.type == "point";
+    if (points) // as [x, y]: both engines print the shortest digits that mean the same double
+        pair.source.family = pair.target.family = Family::json, pair.form = Form::json;
     const bool same_engine = source_flavour == target_flavour;
     if (same_engine && source_flavour == Flavour::sqlite)
         pair.form = Form::dynamic;
@@ -289,6 +303,10 @@ ColumnPair pair_columns(Flavour source_flavour, const TypedColumn& source, Flavo
     pair.signed_zero = keeps_sign(source_flavour) && keeps_sign(target_flavour);
     fill_side(source_flavour, source, pair.form, key, pair.source);
     fill_side(target_flavour, target, pair.form, key, pair.target);
+    if (points) {
+        point_side(source_flavour, source, pair.source);
+        point_side(target_flavour, target, pair.target);
+    }
     return pair;
 }
 

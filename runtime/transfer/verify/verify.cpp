@@ -8,6 +8,7 @@
 #include "runtime/base/time.h"
 #include "runtime/transfer/verify/compare.h"
 #include "runtime/transfer/verify/inventory.h"
+#include "runtime/transfer/verify/view.h"
 
 #include <fmt/format.h>
 
@@ -114,7 +115,9 @@ class Verification {
     }
 
     void pair_tables() {
-        const Inventory source = read_inventory(source_->connection(), options_.schema);
+        Inventory source = read_inventory(source_->connection(), options_.schema);
+        const View view =
+            view_by(options_.rules, source_->connection(), options_.schema, source, cancel_);
         const Inventory target = read_inventory(target_->connection(), options_.schema);
         std::vector<std::string> met;
         for (const std::string& name : options_.tables)
@@ -122,12 +125,14 @@ class Verification {
                 unchecked(name, "not in the source");
         for (const InventoryTable& from : source.tables) {
             auto renamed = options_.rename.find(from.name);
-            const std::string& wanted =
-                renamed == options_.rename.end() ? from.name : renamed->second;
+            auto ruled = view.renamed.find(from.name);
+            const std::string& wanted = renamed != options_.rename.end() ? renamed->second
+                                        : ruled != view.renamed.end()    ? ruled->second
+                                                                         : from.name;
             const InventoryTable* to = target.table(wanted);
             if (to)
                 met.push_back(to->name);
-            if (contains(options_.exclude, from.name) ||
+            if (contains(options_.exclude, from.name) || contains(view.left_out, from.name) ||
                 (!options_.tables.empty() && !contains(options_.tables, from.name)))
                 continue;
             if (!to) {
@@ -136,6 +141,9 @@ class Verification {
             }
             try {
                 plans_.push_back(make_plan(source, from, target, *to, options_));
+                if (auto told = view.columns.find(from.name); told != view.columns.end())
+                    plans_.back().omitted.insert(plans_.back().omitted.end(), told->second.begin(),
+                                                 told->second.end());
                 targets_.push_back(to->name);
             } catch (const Error& error) {
                 unchecked(from.name, error.message());

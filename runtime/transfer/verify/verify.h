@@ -8,6 +8,7 @@
 #include "runtime/base/progress.h"
 #include "runtime/base/value.h"
 #include "runtime/db/url.h"
+#include "runtime/transfer/rules/rules.h"
 
 #include <cstdint>
 #include <functional>
@@ -35,8 +36,9 @@ struct Options {
     std::vector<std::string> tables;  ///< source names; empty: all
     std::vector<std::string> exclude; ///< source names left out on purpose; they lower nothing
     std::map<std::string, std::string> rename; ///< source table → target table
-    std::vector<std::string> omit_columns;     ///< `table.column` that the target lacks on purpose
-    std::string schema;          ///< PostgreSQL schema on either side; empty: `public`
+    rules::Rules rules; ///< of the copy that is judged: the source is read as they say
+    std::vector<std::string> omit_columns; ///< `table.column` that the target lacks on purpose
+    std::string schema;                    ///< PostgreSQL schema on either side; empty: `public`
     std::string shared_snapshot; ///< exported PostgreSQL snapshot for the source; no re-check then
     std::int64_t sample = 1000;  ///< rows a table in Mode::sample
     int recheck_rounds = 3;      ///< how often differing keys are read again
