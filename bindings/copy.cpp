@@ -1,5 +1,5 @@
-// copy.database, copy.table, copy.preflight, copy.plan, copy.state, copy.discard. Loop thread; the
-// work runs on the pool, with sessions of its own.
+// copy.database, copy.table, copy.preflight, copy.plan, copy.rules, copy.state, copy.discard. Loop
+// thread; the work runs on the pool, with sessions of its own.
 #include "bindings/copy.h"
 
 #include "bindings/core/declare.h"
@@ -8,8 +8,10 @@
 #include "bindings/db_internal.h"
 #include "runtime/db/written/written.h"
 #include "runtime/transfer/copy/copy.h"
+#include "runtime/transfer/copy/settings.h"
 
 #include <algorithm>
+#include <charconv>
 
 namespace runbook::bindings {
 namespace {
@@ -22,7 +24,34 @@ struct CopyOptions {
     std::string charset, collation, schema;
     double rate = 0;
     std::int64_t chunk_bytes = 64'000'000, rejects = 0, samples = 5;
+    Value rules;
+    Map settings;
+    std::string zero_dates;
+    bool schema_only = false, data_only = false;
 };
+
+/// { net_read_timeout = 120 }; a number in quotes is one too.
+std::map<std::string, std::int64_t> settings_of(const Map& given) {
+    std::map<std::string, std::int64_t> settings;
+    for (const auto& [name, value] : given) {
+        const auto* number = value.get<std::int64_t>();
+        const auto* text = value.get<std::string>();
+        std::int64_t parsed = 0;
+        if (text) {
+            const auto [end, error] =
+                std::from_chars(text->data(), text->data() + text->size(), parsed);
+            if (error == std::errc() && end == text->data() + text->size())
+                number = &parsed;
+        }
+        if (!number)
+            throw Error("argument",
+                        "option 'settings': " + name + ": a whole number expected, got " +
+                            (text ? "\"" + *text + "\"" : std::string(value.type_name())));
+        settings[name] = *number;
+    }
+    copy::check_settings(settings);
+    return settings;
+}
 
 copy::Options native_options(const CopyOptions& from) {
     copy::Options to;
@@ -43,6 +72,17 @@ copy::Options native_options(const CopyOptions& from) {
     to.rate_bytes_s = from.rate;
     to.chunk_bytes = from.chunk_bytes;
     to.samples = static_cast<std::size_t>(std::max<std::int64_t>(from.samples, 0));
+    if (!from.rules.is_null())
+        to.rules = rules::parse(from.rules);
+    to.settings = settings_of(from.settings);
+    if (!from.zero_dates.empty() && from.zero_dates != "null")
+        throw Error("argument",
+                    "option 'zero_dates': \"null\" expected, got \"" + from.zero_dates + "\"");
+    to.zero_dates_to_null = from.zero_dates == "null";
+    if (from.schema_only && from.data_only)
+        throw Error("argument", "options 'schema_only' and 'data_only' exclude each other");
+    to.schema_only = from.schema_only;
+    to.data_only = from.data_only;
     return to;
 }
 
@@ -105,6 +145,16 @@ struct Describe<CopyOptions> {
             field("rate", &O::rate, "bytes a second, all streams together (default: no limit)"),
             field("chunk_bytes", &O::chunk_bytes, "one transaction (default 64000000)"),
             field("rejects", &O::rejects, "rows that may be rejected: 0"),
+            field("rules", &O::rules,
+                  "what becomes of types, tables and columns beyond the mapping: a list, see "
+                  "copy.rules"),
+            field("zero_dates", &O::zero_dates,
+                  "\"null\": MySQL's 0000-00-00 becomes NULL (PostgreSQL holds none)"),
+            field("settings", &O::settings,
+                  "session variables of a MySQL target, as { net_read_timeout = 120 }"),
+            field("schema_only", &O::schema_only, "tables, indexes and keys, without rows"),
+            field("data_only", &O::data_only,
+                  "rows into tables that are there: empty, and fit to hold them"),
             field("samples", &O::samples, "sample keys a finding shows (default 5)")};
         return all;
     }
@@ -185,6 +235,24 @@ void register_looking(bind::Area& area) {
         });
 }
 
+void register_rules(bind::Area& area) {
+    area.def("rules",
+             "A list of rules, checked where it is declared: what a type, table or column becomes "
+             "in a copy beyond the mapping. A rule names what it is about (type, schema, table, "
+             "column, index; `*` matches in names), conditions (when), and what to do (to, using, "
+             "rename, where, exclude, include, drop_default, drop_not_null, split). See "
+             "docs/copy-and-verify.md.")
+        .param("list", "rules, as { { type = \"uuid\", to = \"binary(16)\" } }")
+        .returns("table", "the list, for the option rules of copy.database and verify.database")
+        .raises({"argument"})
+        .example("local rules = copy.rules { { type = 'uuid', to = 'binary(16)' },\n"
+                 "  { table = 'users', column = 'mail', rename = 'email' } }\nassert(#rules == 2)")
+        .native([](bind::Call&, Value list) -> Value {
+            rules::parse(list);
+            return list;
+        });
+}
+
 void register_ledger(bind::Area& area) {
     area.def("state", "What the ledger in the target says about the last copy: the observe of a "
                       "step that copies.")
@@ -250,6 +318,7 @@ void register_copy(vm::State& state, vm::Registry& registry) {
                     "complete.");
     register_copying(area);
     register_looking(area);
+    register_rules(area);
     register_ledger(area);
 }
 

@@ -18,6 +18,7 @@ struct VerifyOptions {
     std::string mode = "full";
     std::vector<std::string> tables, exclude, omit_columns;
     Map rename;
+    Value rules;
     std::string schema, snapshot, zero_dates;
     std::int64_t sample = 1000, samples = 20;
     int recheck = 3;
@@ -34,6 +35,8 @@ verify::Options native_options(const VerifyOptions& from) {
     to.omit_columns = from.omit_columns;
     for (const auto& [name, other] : from.rename)
         to.rename[name] = from.rename.text(name);
+    if (!from.rules.is_null())
+        to.rules = rules::parse(from.rules);
     to.schema = from.schema;
     to.shared_snapshot = from.snapshot;
     to.sample = from.sample;
@@ -124,6 +127,9 @@ struct Describe<VerifyOptions> {
             field("omit_columns", &O::omit_columns,
                   "`table.column` that the target lacks on purpose"),
             field("rename", &O::rename, "{ [source table] = \"target table\" }"),
+            field("rules", &O::rules,
+                  "those of the copy that is judged: the source is read as they say (renamed, "
+                  "filtered, changed)"),
             field("schema", &O::schema, "PostgreSQL schema on either side (default public)"),
             field("snapshot", &O::snapshot,
                   "an exported PostgreSQL snapshot to read the source at; no re-check then"),

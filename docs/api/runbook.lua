@@ -493,6 +493,7 @@ verify = {}
 ---@field exclude? string[] tables left out on purpose
 ---@field omit_columns? string[] `table.column` that the target lacks on purpose
 ---@field rename? table { [source table] = "target table" }
+---@field rules? any those of the copy that is judged: the source is read as they say (renamed, filtered, changed)
 ---@field schema? string PostgreSQL schema on either side (default public)
 ---@field snapshot? string an exported PostgreSQL snapshot to read the source at; no re-check then
 ---@field zero_dates? string "null": MySQL's 0000-00-00 counts as NULL
@@ -516,6 +517,7 @@ function verify.database(source, target, options) end
 ---@field exclude? string[] tables left out on purpose
 ---@field omit_columns? string[] `table.column` that the target lacks on purpose
 ---@field rename? table { [source table] = "target table" }
+---@field rules? any those of the copy that is judged: the source is read as they say (renamed, filtered, changed)
 ---@field schema? string PostgreSQL schema on either side (default public)
 ---@field snapshot? string an exported PostgreSQL snapshot to read the source at; no re-check then
 ---@field zero_dates? string "null": MySQL's 0000-00-00 counts as NULL
@@ -564,6 +566,7 @@ function verify.repair(source, target, file, options) end
 ---@field exclude? string[] tables left out on purpose
 ---@field omit_columns? string[] `table.column` that the target lacks on purpose
 ---@field rename? table { [source table] = "target table" }
+---@field rules? any those of the copy that is judged: the source is read as they say (renamed, filtered, changed)
 ---@field schema? string PostgreSQL schema on either side (default public)
 ---@field snapshot? string an exported PostgreSQL snapshot to read the source at; no re-check then
 ---@field zero_dates? string "null": MySQL's 0000-00-00 counts as NULL
@@ -1322,6 +1325,11 @@ copy = {}
 ---@field rate? number bytes a second, all streams together (default: no limit)
 ---@field chunk_bytes? integer one transaction (default 64000000)
 ---@field rejects? integer rows that may be rejected: 0
+---@field rules? any what becomes of types, tables and columns beyond the mapping: a list, see copy.rules
+---@field zero_dates? string "null": MySQL's 0000-00-00 becomes NULL (PostgreSQL holds none)
+---@field settings? table session variables of a MySQL target, as { net_read_timeout = 120 }
+---@field schema_only? boolean tables, indexes and keys, without rows
+---@field data_only? boolean rows into tables that are there: empty, and fit to hold them
 ---@field samples? integer sample keys a finding shows (default 5)
 
 ---Copies all tables of a database into an empty one, of another engine or the same: schema, rows, indexes, foreign keys, sequences. Nothing is dropped, cut or rounded: what the target cannot hold is refused before a row is written.
@@ -1341,6 +1349,11 @@ function copy.database(source, target, options) end
 ---@field rate? number bytes a second, all streams together (default: no limit)
 ---@field chunk_bytes? integer one transaction (default 64000000)
 ---@field rejects? integer rows that may be rejected: 0
+---@field rules? any what becomes of types, tables and columns beyond the mapping: a list, see copy.rules
+---@field zero_dates? string "null": MySQL's 0000-00-00 becomes NULL (PostgreSQL holds none)
+---@field settings? table session variables of a MySQL target, as { net_read_timeout = 120 }
+---@field schema_only? boolean tables, indexes and keys, without rows
+---@field data_only? boolean rows into tables that are there: empty, and fit to hold them
 ---@field samples? integer sample keys a finding shows (default 5)
 
 ---Copies one table into an empty database.
@@ -1361,6 +1374,11 @@ function copy.table(source, target, name, options) end
 ---@field rate? number bytes a second, all streams together (default: no limit)
 ---@field chunk_bytes? integer one transaction (default 64000000)
 ---@field rejects? integer rows that may be rejected: 0
+---@field rules? any what becomes of types, tables and columns beyond the mapping: a list, see copy.rules
+---@field zero_dates? string "null": MySQL's 0000-00-00 becomes NULL (PostgreSQL holds none)
+---@field settings? table session variables of a MySQL target, as { net_read_timeout = 120 }
+---@field schema_only? boolean tables, indexes and keys, without rows
+---@field data_only? boolean rows into tables that are there: empty, and fit to hold them
 ---@field samples? integer sample keys a finding shows (default 5)
 
 ---Scans the source's data and says what a copy would meet: every value that the target would refuse or change, with table, column, count and sample keys. The target is not touched, a temporary table aside.
@@ -1380,6 +1398,11 @@ function copy.preflight(source, target, options) end
 ---@field rate? number bytes a second, all streams together (default: no limit)
 ---@field chunk_bytes? integer one transaction (default 64000000)
 ---@field rejects? integer rows that may be rejected: 0
+---@field rules? any what becomes of types, tables and columns beyond the mapping: a list, see copy.rules
+---@field zero_dates? string "null": MySQL's 0000-00-00 becomes NULL (PostgreSQL holds none)
+---@field settings? table session variables of a MySQL target, as { net_read_timeout = 120 }
+---@field schema_only? boolean tables, indexes and keys, without rows
+---@field data_only? boolean rows into tables that are there: empty, and fit to hold them
 ---@field samples? integer sample keys a finding shows (default 5)
 
 ---The statements that would make the schema in the target, in their order.
@@ -1388,6 +1411,11 @@ function copy.preflight(source, target, options) end
 ---@param options? copy.plan.options as for copy.database
 ---@return string SQL
 function copy.plan(source, target, options) end
+
+---A list of rules, checked where it is declared: what a type, table or column becomes in a copy beyond the mapping. A rule names what it is about (type, schema, table, column, index; `*` matches in names), conditions (when), and what to do (to, using, rename, where, exclude, include, drop_default, drop_not_null, split). See docs/copy-and-verify.md.
+---@param list any rules, as { { type = "uuid", to = "binary(16)" } }
+---@return table the list, for the option rules of copy.database and verify.database
+function copy.rules(list) end
 
 ---What the ledger in the target says about the last copy: the observe of a step that copies.
 ---@param target connection the connection copied into (or the source, with the target after it)

@@ -7,13 +7,17 @@
 #include "runtime/cli/command.h"
 #include "runtime/cli/output.h"
 #include "runtime/cli/passwords.h"
+#include "runtime/cli/rules_file.h"
 #include "runtime/cli/working.h"
+#include "runtime/transfer/copy/settings.h"
 #include "runtime/transfer/verify/repair_file.h"
 #include "runtime/transfer/verify/verify.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
+#include <map>
 #include <memory>
 
 namespace runbook::cli {
@@ -54,6 +58,23 @@ int with_progress(const std::string& output, Work work) {
         print_error(error);
         return engine::failed;
     }
+}
+
+std::map<std::string, std::int64_t> settings_of(const Arguments& arguments) {
+    std::map<std::string, std::int64_t> settings;
+    for (const std::string& given : arguments.all("setting")) {
+        const std::size_t equals = given.find('=');
+        std::int64_t number = 0;
+        const char* end = given.data() + given.size();
+        const char* begin = equals == std::string::npos ? end : given.data() + equals + 1;
+        const auto [stop, error] = std::from_chars(begin, end, number);
+        if (error != std::errc() || stop != end)
+            throw Error("usage", "--setting needs NAME=NUMBER, got '" + given + "'",
+                        "for example --setting net_read_timeout=120");
+        settings[given.substr(0, equals)] = number;
+    }
+    copy::check_settings(settings);
+    return settings;
 }
 
 std::string count(std::int64_t number) {
@@ -120,6 +141,12 @@ int run_copy(const Context&, const Arguments& arguments) {
     options.schema = arguments.text("schema");
     options.charset = arguments.text("charset");
     options.collation = arguments.text("collation");
+    options.rules = rules_of(arguments);
+    options.settings = settings_of(arguments);
+    options.schema_only = arguments.has("schema-only");
+    options.data_only = arguments.has("data-only");
+    if (options.schema_only && options.data_only)
+        throw Error("usage", "--schema-only and --data-only exclude each other");
     const std::string output = output_or_default(arguments.text("output"));
     return with_progress(output, [&](const ProgressPtr& progress, Cancel& cancel) {
         if (arguments.has("plan")) {
@@ -146,6 +173,7 @@ int run_verify(const Context&, const Arguments& arguments) {
     options.exclude = arguments.all("exclude");
     options.schema = arguments.text("schema");
     options.show_values = !arguments.has("hide-values");
+    options.rules = rules_of(arguments);
     const std::string output = output_or_default(arguments.text("output"));
     return with_progress(output, [&](const ProgressPtr& progress, Cancel& cancel) {
         std::unique_ptr<verify::RepairFile> file;
