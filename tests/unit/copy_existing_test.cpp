@@ -173,3 +173,24 @@ TEST_CASE("copy: unique keys that only the target has are judged before a row is
                   "t.b: 2 rows: values that repeat, and are unique there by b (X = x)"});
     });
 }
+
+TEST_CASE("copy: data alone that failed half-way begins anew in the same tables",
+          "[copy][existing][lab]") {
+    on_both([](auto& source, auto& target) {
+        source.script("CREATE TABLE a (id int PRIMARY KEY); CREATE TABLE b (id int PRIMARY KEY, x "
+                      "int); INSERT INTO a VALUES (1), (2); INSERT INTO b VALUES (1, 9)");
+        target.script("CREATE TABLE a (id int PRIMARY KEY, extra int DEFAULT 7); CREATE TABLE b "
+                      "(id int PRIMARY KEY, x int, CONSTRAINT small CHECK (x < 5))");
+        copy::Options data;
+        data.data_only = true;
+        data.streams = 1;
+        CHECK_THROWS_AS(run(source, target, data), Error);
+        Cancel cancel;
+        CHECK(copy::state(target.url(), cancel).state == "partial");
+        target.script("ALTER TABLE b DROP CONSTRAINT small");
+        CHECK(run(source, target, data).rows == 3);
+        CHECK(target.value("SELECT COUNT(*) FROM a WHERE extra = 7") == "2");
+        CHECK(target.value("SELECT x FROM b") == "9");
+        CHECK(copy::state(target.url(), cancel).state == "done");
+    });
+}

@@ -244,3 +244,37 @@ TEST_CASE("copy mapping: a row too wide for MySQL gives its widest texts room ou
         CHECK(target.value("SELECT CONCAT(c0, c5) FROM t WHERE id = 2") == "xx");
     });
 }
+
+TEST_CASE("copy mapping: names beyond 64 characters end in a hash of their own",
+          "[copy][mapping][lab]") {
+    for (bool mariadb : {false, true}) {
+        test::MysqlDatabase target(mariadb);
+        if (!target.there())
+            return;
+        const std::string file = "/tmp/" + test::unique_name("copy_long") + ".db";
+        db::Url source = db::Url::parse("sqlite:" + file);
+        const std::string table(70, 't'), column(80, 'c');
+        Cancel cancel;
+        {
+            db::ConnectOptions options;
+            options.access = db::Access::admin;
+            db::connect(source, options, cancel)
+                ->script("CREATE TABLE " + table + " (id integer primary key, " + column +
+                             " text, " + column + "2 text); INSERT INTO " + table +
+                             " VALUES (1, 'a', 'b')",
+                         cancel);
+        }
+        copy::CopyResult result = copy::copy_database(source, target.url(), {}, nullptr, cancel);
+        unlink(file.c_str());
+        const std::string there =
+            target.value("SELECT table_name FROM information_schema.tables WHERE table_schema = "
+                         "DATABASE() AND table_name LIKE 'tttt%'");
+        CHECK(there.size() == 64);
+        CHECK(there.starts_with(std::string(55, 't') + "_"));
+        CHECK(outcome(result.report, table, "table") == "changed: named " + there + " there");
+        CHECK(target.value("SELECT COUNT(DISTINCT column_name) FROM information_schema.columns "
+                           "WHERE table_schema = DATABASE() AND table_name = '" +
+                           there + "' AND CHAR_LENGTH(column_name) = 64") == "2");
+        CHECK(target.value("SELECT COUNT(*) FROM `" + there + "`") == "1");
+    }
+}

@@ -135,8 +135,8 @@ const std::vector<Case> cases = {
      "CONCAT('<', x, '>')", "NULL / < >"},
     {"lowered", "varchar(20)", "(1, 'Ann@X'), (2, 'É')", R"~("using": "lower")~", "varchar(20)",
      "x", "ann@x / é"},
-    {"octet_string", "bytea", "(1, '\\x0001ff0a5c'), (2, '')", R"~("to": "varbinary(5)")~", "varbinary(5)",
-     "HEX(x)", "0001FF0A5C / "},
+    {"octet_string", "bytea", "(1, '\\x0001ff0a5c'), (2, '')", R"~("to": "varbinary(5)")~",
+     "varbinary(5)", "HEX(x)", "0001FF0A5C / "},
     {"flag", "boolean", "(1, true), (2, false)", R"~("to": "bit(1)")~", "bit(1)", "x + 0", "1 / 0"},
     {"small", "bigint", "(1, 4294967295), (2, 0)", R"~("to": "int unsigned")~",
      "int unsigned|int(10) unsigned", "CAST(x AS CHAR)", "4294967295 / 0"},
@@ -424,4 +424,35 @@ TEST_CASE("copy rules: the form is checked", "[copy][rules]") {
         CHECK(malformed(rules) == "argument: " + message);
     }
     CHECK(malformed("[]") == "taken");
+}
+
+TEST_CASE("copy: MySQL's zero dates become NULL where that is asked", "[copy][rules][lab]") {
+    test::MysqlDatabase source(false);
+    test::PostgresDatabase target;
+    if (!source.there() || !target.there())
+        return;
+    source.script(
+        "SET sql_mode = ''; CREATE TABLE t (id int PRIMARY KEY, d date, at datetime, must "
+        "date NOT NULL); INSERT INTO t VALUES (1, '0000-00-00', '2024-01-00 00:00:00', "
+        "'2024-01-01'), (2, '2024-02-29', '2024-01-02 03:04:05', '2024-01-01')");
+    copy::Options options;
+    options.zero_dates_to_null = true;
+    CHECK(
+        refused(source, target, {}).find("t.d: 1 row: no day of the calendar (a zero date) (1)") !=
+        std::string::npos);
+    CHECK(run(source, target, options).rows == 2);
+    CHECK(target.value("SELECT string_agg(concat_ws(' ', id, coalesce(d::text, '-'), "
+                       "coalesce(at::text, '-')), ',' ORDER BY id) FROM t") ==
+          "1 - -,2 2024-02-29 2024-01-02 03:04:05");
+    Cancel cancel;
+    verify::Options same;
+    same.zero_date_is_null = true;
+    same.recheck_rounds = 0;
+    same.omit_columns = {};
+    CHECK(verify::verify_database(source.url(), target.url(), same, nullptr, cancel).missing == 0);
+    source.script("SET sql_mode = ''; UPDATE t SET must = '0000-00-00' WHERE id = 2");
+    copy::discard(target.url(), cancel);
+    CHECK(refused(source, target, options) ==
+          "copy.refused: the source holds what the target cannot: t.must: 1 row: no day of the "
+          "calendar (a zero date) (2)");
 }
