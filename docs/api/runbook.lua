@@ -542,6 +542,7 @@ function verify.table(source, target, name, options) end
 ---@field exclude? string[] tables left out on purpose
 ---@field omit_columns? string[] `table.column` that the target lacks on purpose
 ---@field rename? table { [source table] = "target table" }
+---@field rules? any those of the copy that is judged: the source is read as they say (renamed, filtered, changed)
 ---@field schema? string PostgreSQL schema on either side (default public)
 ---@field snapshot? string an exported PostgreSQL snapshot to read the source at; no re-check then
 ---@field zero_dates? string "null": MySQL's 0000-00-00 counts as NULL
