@@ -28,6 +28,12 @@ struct CopyOptions {
     Map settings;
     std::string zero_dates;
     bool schema_only = false, data_only = false;
+    std::string reject = "fail", reject_file;
+    std::optional<bool> resume;
+    FenceRef fence;
+    bind::Duration snapshot_age{12 * 3600}, lag_limit{60};
+    std::vector<HandlePtr> replicas;
+    int load_limit = 0;
 };
 
 /// { net_read_timeout = 120 }; a number in quotes is one too.
@@ -58,8 +64,18 @@ copy::Options native_options(const CopyOptions& from) {
     if (from.streams < 1 || from.streams > 64)
         throw Error("argument",
                     "option 'streams': 1 to 64 expected, got " + std::to_string(from.streams));
-    if (from.rejects != 0)
-        throw Error("argument", "option 'rejects': only 0 is supported: a copy loses no row");
+    const bool collects = from.reject == "collect";
+    if (!collects && from.reject != "fail")
+        throw Error("argument", "option 'reject': \"fail\" or \"collect\" expected, got \"" +
+                                    from.reject + "\"");
+    if (collects && from.rejects < 1)
+        throw Error("argument", "option 'rejects': with reject = \"collect\", say how many rows "
+                                "may be rejected");
+    if (!collects && (from.rejects != 0 || !from.reject_file.empty()))
+        throw Error("argument", "options 'rejects' and 'reject_file': they need reject = "
+                                "\"collect\": a copy loses no row otherwise");
+    to.rejects = from.rejects;
+    to.reject_file = from.reject_file;
     if (from.chunk_bytes < 1'000'000)
         throw Error("argument", "option 'chunk_bytes': at least 1000000 expected");
     to.streams = from.streams;
@@ -83,6 +99,19 @@ copy::Options native_options(const CopyOptions& from) {
         throw Error("argument", "options 'schema_only' and 'data_only' exclude each other");
     to.schema_only = from.schema_only;
     to.data_only = from.data_only;
+    if (from.snapshot_age.seconds < 0 || from.lag_limit.seconds <= 0 || from.load_limit < 0 ||
+        from.rate < 0)
+        throw Error("argument", "options 'snapshot_age', 'lag_limit', 'load_limit' and 'rate': "
+                                "nothing below zero, and a 'lag_limit' above it, expected");
+    to.snapshot_age_s = from.snapshot_age.seconds;
+    to.lag_limit_s = from.lag_limit.seconds;
+    to.load_limit = from.load_limit;
+    for (const HandlePtr& replica : from.replicas)
+        to.replicas.push_back(replica->url());
+    if (from.resume)
+        to.resume = *from.resume ? copy::Resume::always : copy::Resume::never;
+    if (from.fence.handle)
+        to.fence = copy::Fence{from.fence.handle->url(), fence_options(from.fence.options)};
     return to;
 }
 
@@ -107,14 +136,19 @@ bind::Job<Map> copy_job(bind::Call& call, const HandlePtr& source, const HandleP
     return job;
 }
 
-const std::vector<std::string> kinds = {
-    "copy.refused",  "copy.mismatch", "db.not_empty", "db.connection", "db.auth",
-    "db.permission", "db.error",      "argument",     "cancelled",     "timeout"};
+const std::vector<std::string> kinds = {"copy.refused",  "copy.mismatch", "copy.snapshot_age",
+                                        "copy.rejects",  "db.disk_full",  "db.not_empty",
+                                        "db.connection", "db.auth",       "db.permission",
+                                        "db.error",      "argument",      "cancelled",
+                                        "timeout"};
 constexpr const char* source_doc = "a connection; read under one snapshot";
 constexpr const char* target_doc = "a connection with access write; its database must be empty";
 constexpr const char* result_doc =
-    "{tables, rows, bytes, seconds, preflight_s, load_s, index_s, streams, snapshot, run, "
-    "restarted, per_table, report, findings, mark}: mark is for copy.written_since; per_table "
+    "{tables, rows, bytes, rejected, seconds, preflight_s, load_s, index_s, streams, snapshot, "
+    "run, "
+    "resumed, resumed_rows, held_s, restarted, why_restarted, per_table, report, findings, mark}: "
+    "mark is "
+    "for copy.written_since; per_table "
     "lists {table, rows, bytes, chunks, "
     "seconds}; report says of every object {object, kind, outcome, reason}";
 constexpr const char* example =
@@ -144,7 +178,6 @@ struct Describe<CopyOptions> {
             field("schema", &O::schema, "PostgreSQL schema (default public)"),
             field("rate", &O::rate, "bytes a second, all streams together (default: no limit)"),
             field("chunk_bytes", &O::chunk_bytes, "one transaction (default 64000000)"),
-            field("rejects", &O::rejects, "rows that may be rejected: 0"),
             field("rules", &O::rules,
                   "what becomes of types, tables and columns beyond the mapping: a list, see "
                   "copy.rules"),
@@ -155,7 +188,33 @@ struct Describe<CopyOptions> {
             field("schema_only", &O::schema_only, "tables, indexes and keys, without rows"),
             field("data_only", &O::data_only,
                   "rows into tables that are there: empty, and fit to hold them"),
-            field("samples", &O::samples, "sample keys a finding shows (default 5)")};
+            field("reject", &O::reject,
+                  "what becomes of a row that the target refuses: \"fail\" (default) ends the "
+                  "copy, \"collect\" leaves it out, in the table _runbook_rejects there with its "
+                  "reason"),
+            field("rejects", &O::rejects, "how many rows may be rejected (default 0)"),
+            field("reject_file", &O::reject_file,
+                  "gets the rejected rows too, as JSON lines, when the copy is done"),
+            field("samples", &O::samples, "sample keys a finding shows (default 5)"),
+            field("resume", &O::resume,
+                  "of a copy of the same source that was cut off: true goes on with it or is "
+                  "refused, false begins anew (default: goes on where the fence proves that the "
+                  "source is as it was, else begins anew)"),
+            field("fence", &O::fence,
+                  "what db.write_fence returned: closed before the copy begins, it lets a copy "
+                  "that was cut off be gone on with"),
+            field("snapshot_age", &O::snapshot_age,
+                  "the copy ends where its snapshot gets older: it holds back the source's "
+                  "clean-up (default 12h; 0: no limit)"),
+            field("replicas", &O::replicas,
+                  "connections to replicas of the target, by whose lag the copy is slowed down; "
+                  "a PostgreSQL target knows its own"),
+            field("lag_limit", &O::lag_limit,
+                  "no chunk begins while a replica is further behind, or does not replicate "
+                  "(default 60s)"),
+            field("load_limit", &O::load_limit,
+                  "no chunk begins while either end has more active sessions of others (default: "
+                  "no limit)")};
         return all;
     }
 };

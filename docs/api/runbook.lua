@@ -1325,19 +1325,27 @@ copy = {}
 ---@field schema? string PostgreSQL schema (default public)
 ---@field rate? number bytes a second, all streams together (default: no limit)
 ---@field chunk_bytes? integer one transaction (default 64000000)
----@field rejects? integer rows that may be rejected: 0
 ---@field rules? any what becomes of types, tables and columns beyond the mapping: a list, see copy.rules
 ---@field zero_dates? string "null": MySQL's 0000-00-00 becomes NULL (PostgreSQL holds none)
 ---@field settings? table session variables of a MySQL target, as { net_read_timeout = 120 }
 ---@field schema_only? boolean tables, indexes and keys, without rows
 ---@field data_only? boolean rows into tables that are there: empty, and fit to hold them
+---@field reject? string what becomes of a row that the target refuses: "fail" (default) ends the copy, "collect" leaves it out, in the table _runbook_rejects there with its reason
+---@field rejects? integer how many rows may be rejected (default 0)
+---@field reject_file? string gets the rejected rows too, as JSON lines, when the copy is done
 ---@field samples? integer sample keys a finding shows (default 5)
+---@field resume? boolean of a copy of the same source that was cut off: true goes on with it or is refused, false begins anew (default: goes on where the fence proves that the source is as it was, else begins anew)
+---@field fence? fence what db.write_fence returned: closed before the copy begins, it lets a copy that was cut off be gone on with
+---@field snapshot_age? string|number the copy ends where its snapshot gets older: it holds back the source's clean-up (default 12h; 0: no limit)
+---@field replicas? connection[] connections to replicas of the target, by whose lag the copy is slowed down; a PostgreSQL target knows its own
+---@field lag_limit? string|number no chunk begins while a replica is further behind, or does not replicate (default 60s)
+---@field load_limit? integer no chunk begins while either end has more active sessions of others (default: no limit)
 
 ---Copies all tables of a database into an empty one, of another engine or the same: schema, rows, indexes, foreign keys, sequences. Nothing is dropped, cut or rounded: what the target cannot hold is refused before a row is written.
 ---@param source connection a connection; read under one snapshot
 ---@param target connection a connection with access write; its database must be empty
 ---@param options? copy.database.options what to copy, and how
----@return table {tables, rows, bytes, seconds, preflight_s, load_s, index_s, streams, snapshot, run, restarted, per_table, report, findings, mark}: mark is for copy.written_since; per_table lists {table, rows, bytes, chunks, seconds}; report says of every object {object, kind, outcome, reason}
+---@return table {tables, rows, bytes, rejected, seconds, preflight_s, load_s, index_s, streams, snapshot, run, resumed, resumed_rows, held_s, restarted, why_restarted, per_table, report, findings, mark}: mark is for copy.written_since; per_table lists {table, rows, bytes, chunks, seconds}; report says of every object {object, kind, outcome, reason}
 function copy.database(source, target, options) end
 
 ---@class copy.table.options
@@ -1349,13 +1357,21 @@ function copy.database(source, target, options) end
 ---@field schema? string PostgreSQL schema (default public)
 ---@field rate? number bytes a second, all streams together (default: no limit)
 ---@field chunk_bytes? integer one transaction (default 64000000)
----@field rejects? integer rows that may be rejected: 0
 ---@field rules? any what becomes of types, tables and columns beyond the mapping: a list, see copy.rules
 ---@field zero_dates? string "null": MySQL's 0000-00-00 becomes NULL (PostgreSQL holds none)
 ---@field settings? table session variables of a MySQL target, as { net_read_timeout = 120 }
 ---@field schema_only? boolean tables, indexes and keys, without rows
 ---@field data_only? boolean rows into tables that are there: empty, and fit to hold them
+---@field reject? string what becomes of a row that the target refuses: "fail" (default) ends the copy, "collect" leaves it out, in the table _runbook_rejects there with its reason
+---@field rejects? integer how many rows may be rejected (default 0)
+---@field reject_file? string gets the rejected rows too, as JSON lines, when the copy is done
 ---@field samples? integer sample keys a finding shows (default 5)
+---@field resume? boolean of a copy of the same source that was cut off: true goes on with it or is refused, false begins anew (default: goes on where the fence proves that the source is as it was, else begins anew)
+---@field fence? fence what db.write_fence returned: closed before the copy begins, it lets a copy that was cut off be gone on with
+---@field snapshot_age? string|number the copy ends where its snapshot gets older: it holds back the source's clean-up (default 12h; 0: no limit)
+---@field replicas? connection[] connections to replicas of the target, by whose lag the copy is slowed down; a PostgreSQL target knows its own
+---@field lag_limit? string|number no chunk begins while a replica is further behind, or does not replicate (default 60s)
+---@field load_limit? integer no chunk begins while either end has more active sessions of others (default: no limit)
 
 ---Copies one table into an empty database.
 ---@param source connection a connection; read under one snapshot
@@ -1374,13 +1390,21 @@ function copy.table(source, target, name, options) end
 ---@field schema? string PostgreSQL schema (default public)
 ---@field rate? number bytes a second, all streams together (default: no limit)
 ---@field chunk_bytes? integer one transaction (default 64000000)
----@field rejects? integer rows that may be rejected: 0
 ---@field rules? any what becomes of types, tables and columns beyond the mapping: a list, see copy.rules
 ---@field zero_dates? string "null": MySQL's 0000-00-00 becomes NULL (PostgreSQL holds none)
 ---@field settings? table session variables of a MySQL target, as { net_read_timeout = 120 }
 ---@field schema_only? boolean tables, indexes and keys, without rows
 ---@field data_only? boolean rows into tables that are there: empty, and fit to hold them
+---@field reject? string what becomes of a row that the target refuses: "fail" (default) ends the copy, "collect" leaves it out, in the table _runbook_rejects there with its reason
+---@field rejects? integer how many rows may be rejected (default 0)
+---@field reject_file? string gets the rejected rows too, as JSON lines, when the copy is done
 ---@field samples? integer sample keys a finding shows (default 5)
+---@field resume? boolean of a copy of the same source that was cut off: true goes on with it or is refused, false begins anew (default: goes on where the fence proves that the source is as it was, else begins anew)
+---@field fence? fence what db.write_fence returned: closed before the copy begins, it lets a copy that was cut off be gone on with
+---@field snapshot_age? string|number the copy ends where its snapshot gets older: it holds back the source's clean-up (default 12h; 0: no limit)
+---@field replicas? connection[] connections to replicas of the target, by whose lag the copy is slowed down; a PostgreSQL target knows its own
+---@field lag_limit? string|number no chunk begins while a replica is further behind, or does not replicate (default 60s)
+---@field load_limit? integer no chunk begins while either end has more active sessions of others (default: no limit)
 
 ---Scans the source's data and says what a copy would meet: every value that the target would refuse or change, with table, column, count and sample keys. The target is not touched, a temporary table aside.
 ---@param source connection a connection; read under one snapshot
@@ -1398,13 +1422,21 @@ function copy.preflight(source, target, options) end
 ---@field schema? string PostgreSQL schema (default public)
 ---@field rate? number bytes a second, all streams together (default: no limit)
 ---@field chunk_bytes? integer one transaction (default 64000000)
----@field rejects? integer rows that may be rejected: 0
 ---@field rules? any what becomes of types, tables and columns beyond the mapping: a list, see copy.rules
 ---@field zero_dates? string "null": MySQL's 0000-00-00 becomes NULL (PostgreSQL holds none)
 ---@field settings? table session variables of a MySQL target, as { net_read_timeout = 120 }
 ---@field schema_only? boolean tables, indexes and keys, without rows
 ---@field data_only? boolean rows into tables that are there: empty, and fit to hold them
+---@field reject? string what becomes of a row that the target refuses: "fail" (default) ends the copy, "collect" leaves it out, in the table _runbook_rejects there with its reason
+---@field rejects? integer how many rows may be rejected (default 0)
+---@field reject_file? string gets the rejected rows too, as JSON lines, when the copy is done
 ---@field samples? integer sample keys a finding shows (default 5)
+---@field resume? boolean of a copy of the same source that was cut off: true goes on with it or is refused, false begins anew (default: goes on where the fence proves that the source is as it was, else begins anew)
+---@field fence? fence what db.write_fence returned: closed before the copy begins, it lets a copy that was cut off be gone on with
+---@field snapshot_age? string|number the copy ends where its snapshot gets older: it holds back the source's clean-up (default 12h; 0: no limit)
+---@field replicas? connection[] connections to replicas of the target, by whose lag the copy is slowed down; a PostgreSQL target knows its own
+---@field lag_limit? string|number no chunk begins while a replica is further behind, or does not replicate (default 60s)
+---@field load_limit? integer no chunk begins while either end has more active sessions of others (default: no limit)
 
 ---The statements that would make the schema in the target, in their order.
 ---@param source connection a connection; read under one snapshot

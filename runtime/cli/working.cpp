@@ -28,8 +28,6 @@ class CommandProgress final : public ProgressSink {
     void report(const ProgressReport& report) override {
         std::lock_guard lock(mutex_);
         const std::int64_t now = time::now_micros();
-        if (report.item != meter_.latest().item)
-            meter_ = {};
         meter_.add(now, report);
         const std::int64_t beat = live_ ? 100'000 : json_ ? 1'000'000 : 5'000'000;
         if (now - shown_ < beat)
@@ -79,13 +77,17 @@ class CommandProgress final : public ProgressSink {
     }
     void print_json(std::int64_t now) {
         const ProgressReport& report = meter_.latest();
-        fmt::print("{}\n", json::dump(redact(Value(Map{{"ts", time::iso_millis(now)},
-                                                       {"event", "progress"},
-                                                       {"item", report.item},
-                                                       {"rows", report.rows},
-                                                       {"total_rows", report.total_rows},
-                                                       {"bytes", report.bytes},
-                                                       {"total_bytes", report.total_bytes}}))));
+        Map event{{"ts", time::iso_millis(now)},
+                  {"event", "progress"},
+                  {"item", report.item},
+                  {"rows", report.rows},
+                  {"total_rows", report.total_rows},
+                  {"bytes", report.bytes},
+                  {"total_bytes", report.total_bytes},
+                  {"rate_rows_s", meter_.rows_per_s()}};
+        if (meter_.eta_s() >= 0)
+            event.set("eta_s", meter_.eta_s());
+        fmt::print("{}\n", json::dump(redact(Value(event))));
         std::fflush(stdout);
     }
 

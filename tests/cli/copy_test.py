@@ -44,7 +44,13 @@ def test_a_copy_says_what_it_did(runbook, playbook, shop):
     ("copy.database(p.source, p.target, { stream = 2 })",
      "copy.database: argument 3 'options': unknown option 'stream' (did you mean 'streams'?)"),
     ("copy.database(p.source, p.target, { streams = 0 })", "option 'streams': 1 to 64 expected, got 0"),
-    ("copy.database(p.source, p.target, { rejects = 5 })", "option 'rejects': only 0 is supported: a copy loses no row"),
+    ("copy.database(p.source, p.target, { rejects = 5 })",
+     "options 'rejects' and 'reject_file': they need reject = \"collect\": a copy loses no row otherwise"),
+    ("copy.database(p.source, p.target, { reject = 'collect' })", "option 'rejects': with reject = \"collect\", say how many rows may be rejected"),
+    ("copy.database(p.source, p.target, { reject = 'drop' })", "option 'reject': \"fail\" or \"collect\" expected, got \"drop\""),
+    ("copy.database(p.source, p.target, { reject = 'collect', rejects = 1 })", "SQLite takes every row or none"),
+    ("copy.database(p.source, p.target, { fence = p.source })", "argument 3 'options': option 'fence': what db.write_fence returned expected"),
+    ("copy.database(p.source, p.target, { lag_limit = '0s' })", "nothing below zero, and a 'lag_limit' above it, expected"),
     ("copy.database(p.source, p.target, { chunk_bytes = 1 })", "option 'chunk_bytes': at least 1000000 expected"),
 ])
 def test_options_are_checked(runbook, playbook, shop, body, message):
@@ -81,3 +87,43 @@ def test_preflight_touches_nothing(runbook, playbook, shop):
     connection = sqlite3.connect(target)
     assert connection.execute("select count(*) from sqlite_schema").fetchone() == (0,)
     connection.close()
+
+
+def test_behind_a_fence_a_copy_goes_on_and_without_one_it_says_why_not(runbook, playbook, shop):
+    source, target = shop
+    book = """
+        local p = playbook "copying" { params = {
+          source = { "database", access = "admin", required = true }, target = { "database", access = "write", required = true } } }
+        local fence = db.write_fence(p.source)
+        step "fence" { fence.on, owner = "dba" }
+        step "copy" { undo = keep "a test", run = function()
+          local c = copy.database(p.source, p.target, { fence = fence, resume = true })
+          return { rows = c.rows, resumed = c.resumed, before = c.resumed_rows, run = c.run }
+        end }"""
+    path = playbook(book)
+    words = ("exec", path, "--source", f"sqlite:{source}", "--target", f"sqlite:{target}", "--output", "json")
+
+    def result():
+        done = runbook(*words)
+        assert done.exit == 0, done.out + done.err
+        return next(event["result"] for event in done.events() if event["event"] == "step.finished" and event["step"] == "copy")
+
+    first = result()
+    assert (first["rows"], first["resumed"]) == (2, False)
+    # as a kill before the last chunk's commit leaves it
+    with sqlite3.connect(target) as connection:
+        connection.executescript("update _runbook_copy set state = 'begun' where kind in ('run', 'part'); delete from item where id = 2; "
+                                 "update _runbook_copy set loaded = 1, detail = '1' where kind = 'chunk'")
+    connection.close()
+    assert result() == {"rows": 2, "resumed": True, "before": 1, "run": first["run"]}
+    connection = sqlite3.connect(target)
+    assert connection.execute("select id, name from item order by id").fetchall() == [(1, "one"), (2, "two")]
+    connection.executescript("update _runbook_copy set state = 'begun' where kind in ('run', 'part')")
+    connection.close()
+    refused = runbook("copy", f"sqlite:{source}", f"sqlite:{target}", "--resume")
+    assert refused.exit == 2
+    assert f"sqlite:{target}: the unfinished copy {first['run']} cannot be gone on with: no write fence is given that proves that the source has not changed" \
+        in refused.err
+    assert "with resume = false (--anew) its tables are dropped and the copy begins anew" in refused.err
+    anew = runbook("copy", f"sqlite:{source}", f"sqlite:{target}")
+    assert anew.exit == 0 and f"begun anew: the unfinished copy {first['run']} was dropped: no write fence is given" in anew.out

@@ -22,7 +22,7 @@ class OnFirstRows : public ProgressSink {
             thread_.join();
     }
     void report(const ProgressReport& report) override {
-        if (report.item == "big" && report.rows > 0 && !called_.exchange(true))
+        if (report.item.starts_with("big ") && report.rows > 0 && !called_.exchange(true))
             thread_ = std::thread(fn_);
     }
     void line(std::string_view, std::string_view) override {}

@@ -102,8 +102,9 @@ TEST_CASE("copy: an unfinished copy of the same source is dropped and begun anew
     source.script("CREATE TABLE a (x); INSERT INTO a VALUES (1), (2)");
     Cancel cancel;
     copy::CopyResult first = copy::copy_database(source.url(), target.url(), {}, nullptr, cancel);
-    // As a kill after the first chunk leaves it.
-    target.script("UPDATE _runbook_copy SET state = 'begun' WHERE kind = 'run'; DELETE FROM a");
+    // As a kill before the first chunk leaves it.
+    target.script("UPDATE _runbook_copy SET state = 'begun' WHERE kind IN ('run', 'part'); DELETE "
+                  "FROM _runbook_copy WHERE kind = 'chunk'; DELETE FROM a");
     CHECK(copy::state(target.url(), cancel).state == "partial");
     copy::CopyResult second = copy::copy_database(source.url(), target.url(), {}, nullptr, cancel);
     CHECK(second.restarted == first.run);

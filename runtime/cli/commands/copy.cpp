@@ -19,6 +19,7 @@
 #include <charconv>
 #include <map>
 #include <memory>
+#include <optional>
 
 namespace runbook::cli {
 
@@ -46,14 +47,14 @@ bool before_the_start(const Error& error) {
 
 /// Runs the work with Ctrl-C and progress; its exit code, or 1 where it failed half-way.
 template <class Work>
-int with_progress(const std::string& output, Work work) {
+int with_progress(const std::string& output, Work work, const bool* begun = nullptr) {
     Interrupts interrupts;
     const ProgressPtr progress = show_progress(output);
     try {
         return work(progress, interrupts.cancel());
     } catch (const Error& error) {
         end_progress(progress);
-        if (before_the_start(error))
+        if (before_the_start(error) && !(begun && *begun))
             throw;
         print_error(error);
         return engine::failed;
@@ -77,6 +78,18 @@ std::map<std::string, std::int64_t> settings_of(const Arguments& arguments) {
     return settings;
 }
 
+double duration_option(const Arguments& arguments, const std::string& name, double otherwise) {
+    if (!arguments.has(name))
+        return otherwise;
+    const std::string given = arguments.text(name);
+    if (given == "0")
+        return 0;
+    if (const std::optional<double> seconds = text::parse_duration(given))
+        return *seconds;
+    throw Error("usage", fmt::format("option --{}: a duration such as 90s or 2h expected, got '{}'",
+                                     name, given));
+}
+
 std::string count(std::int64_t number) {
     return text::grouped(number);
 }
@@ -93,6 +106,15 @@ std::string text_of(const copy::CopyResult& result) {
                                entry.reason);
     for (const copy::Finding& finding : result.findings)
         out += "warning: " + finding.text() + "\n";
+    if (result.rejected > 0)
+        out += fmt::format("rejected: {} row{} in _runbook_rejects of the target\n",
+                           count(result.rejected), result.rejected == 1 ? "" : "s");
+    if (result.resumed)
+        out += fmt::format("gone on with the copy {}: {} rows were there already\n", result.run,
+                           count(result.resumed_rows));
+    if (!result.restarted.empty())
+        out += fmt::format("begun anew: the unfinished copy {} was dropped: {}\n", result.restarted,
+                           result.why_restarted);
     const double rate = result.seconds > 0 ? static_cast<double>(result.rows) / result.seconds : 0;
     return out + fmt::format("copied {} rows of {} table{}, {}, in {} ({} rows/s)\n",
                              count(result.rows), result.tables.size(),
@@ -147,21 +169,49 @@ int run_copy(const Context&, const Arguments& arguments) {
     options.data_only = arguments.has("data-only");
     if (options.schema_only && options.data_only)
         throw Error("usage", "--schema-only and --data-only exclude each other");
+    options.rate_bytes_s = arguments.has("rate") ? arguments.number("rate", 1) : 0;
+    options.chunk_bytes = arguments.number("chunk-bytes", static_cast<int>(options.chunk_bytes));
+    if (options.chunk_bytes < 1'000'000)
+        throw Error("usage", "option --chunk-bytes: at least 1000000 expected");
+    options.rejects = arguments.has("rejects") ? arguments.number("rejects", 1) : 0;
+    options.reject_file = arguments.text("reject-file");
+    if (!options.reject_file.empty() && options.rejects == 0)
+        throw Error("usage", "--reject-file needs --rejects N");
+    options.snapshot_age_s = duration_option(arguments, "snapshot-age", options.snapshot_age_s);
+    options.lag_limit_s = duration_option(arguments, "lag-limit", options.lag_limit_s);
+    options.load_limit = arguments.has("load-limit") ? arguments.number("load-limit", 1) : 0;
+    for (const std::string& replica : arguments.all("replica"))
+        options.replicas.push_back(database_argument(replica, "replica", "--replica"));
+    if (arguments.has("resume") && arguments.has("anew"))
+        throw Error("usage", "--resume and --anew exclude each other");
+    if (arguments.has("resume"))
+        options.resume = copy::Resume::always;
+    if (arguments.has("anew"))
+        options.resume = copy::Resume::never;
+    if (arguments.has("fenced") || arguments.has("fenced-role")) {
+        options.fence = copy::Fence{ends.source, {}};
+        options.fence->options.roles = arguments.all("fenced-role");
+    }
     const std::string output = output_or_default(arguments.text("output"));
-    return with_progress(output, [&](const ProgressPtr& progress, Cancel& cancel) {
-        if (arguments.has("plan")) {
-            fmt::print("{}", copy::plan(ends.source, ends.target, options, cancel));
+    bool begun = false;
+    options.on_begin = [&begun] { begun = true; };
+    return with_progress(
+        output,
+        [&](const ProgressPtr& progress, Cancel& cancel) {
+            if (arguments.has("plan")) {
+                fmt::print("{}", copy::plan(ends.source, ends.target, options, cancel));
+                return 0;
+            }
+            const copy::CopyResult result =
+                copy::copy_database(ends.source, ends.target, options, progress, cancel);
+            end_progress(progress);
+            if (output == "json")
+                print_event("copy.finished", copy::to_map(result));
+            else
+                fmt::print("{}", redact(text_of(result)));
             return 0;
-        }
-        const copy::CopyResult result =
-            copy::copy_database(ends.source, ends.target, options, progress, cancel);
-        end_progress(progress);
-        if (output == "json")
-            print_event("copy.finished", copy::to_map(result));
-        else
-            fmt::print("{}", redact(text_of(result)));
-        return 0;
-    });
+        },
+        &begun);
 }
 
 int run_verify(const Context&, const Arguments& arguments) {

@@ -7,6 +7,8 @@
 #include "runtime/base/text.h"
 #include "runtime/base/time.h"
 #include "runtime/transfer/copy/ledger.h"
+#include "runtime/transfer/copy/rejects.h"
+#include "runtime/transfer/copy/resume.h"
 #include "runtime/transfer/copy/run.h"
 
 #include <fmt/format.h>
@@ -39,35 +41,50 @@ std::string new_run() {
                 "copy.preflight lists all of it; nothing was written");
 }
 
-/// Every foreign key holds for every row, said by the target itself.
-void prove(Prepared& prepared, Cancel& cancel) {
-    for (const schema::TargetTable& table : prepared.plan.tables)
-        for (const schema::Proof& proof : table.proofs) {
-            cancel.check("the copy");
-            Value value = db::fetch_value(prepared.target->control(), proof.query);
-            const auto* orphans = value.get<std::int64_t>();
-            if (!orphans || *orphans != 0)
-                throw Error("copy.mismatch",
-                            fmt::format("{}: {} rows point to no row by {}", table.name,
-                                        orphans ? text::grouped(*orphans) : "unknown", proof.name),
-                            "the source holds them too, or the collation makes keys differ there");
-        }
-}
-
-void make_indexes(Prepared& prepared, const ProgressPtr& progress, Cancel& cancel,
-                  std::int64_t rows) {
-    auto run = [&](const char* kind, std::vector<std::string> schema::TargetTable::*statements) {
-        for (const schema::TargetTable& table : prepared.plan.tables)
-            for (const std::string& sql : table.*statements) {
-                if (progress)
-                    progress->report({std::string(kind) + " of " + table.name, rows, rows, 0, 0});
-                prepared.target->finish(table, kind, sql, cancel);
-            }
+/// The run, its tables and its parts stand in the ledger: new ones, or those of the run that is
+/// gone on with.
+void begin(Prepared& prepared, const Options& options, const ProgressPtr& progress, Cancel& cancel,
+           CopyResult& result) {
+    Target& target = *prepared.target;
+    auto say = [&](const std::string& text) {
+        if (progress)
+            progress->line("stdout", text);
     };
-    run("indexes", &schema::TargetTable::indexes);
-    run("foreign keys", &schema::TargetTable::foreign_keys);
-    prove(prepared, cancel);
-    run("sequences", &schema::TargetTable::after);
+    if (prepared.goes_on) {
+        result.run = prepared.unfinished;
+        result.resumed = true;
+        for (const RecordedPart& part : prepared.goes_on->parts)
+            result.resumed_rows += part.rows;
+        say(fmt::format("going on with the copy {}: {} rows are there", result.run,
+                        text::grouped(result.resumed_rows)));
+        target.continue_run(result.run, cancel);
+        if (!prepared.goes_on->complete())
+            Ledger(target.control())
+                .continue_run(result.run, prepared.source->identity(), result.snapshot,
+                              prepared.fence, cancel);
+        return;
+    }
+    if (!prepared.unfinished.empty()) {
+        result.restarted = prepared.unfinished;
+        result.why_restarted = prepared.why_anew;
+        say(fmt::format("dropping the unfinished copy {} and beginning anew: {}",
+                        prepared.unfinished, prepared.why_anew));
+        target.begin_anew(cancel);
+    }
+    target.begin_run(result.run, prepared.source->identity(), result.snapshot, prepared.fence,
+                     cancel);
+    for (const schema::Before& object : prepared.plan.before)
+        target.make(object, cancel);
+    for (const schema::TargetTable& table : prepared.plan.tables)
+        target.create(table, cancel);
+    const int streams = std::clamp(options.streams, 1, prepared.source->most_streams());
+    std::vector<Part> parts;
+    for (const schema::TargetTable& table : prepared.plan.tables)
+        for (Part& part : prepared.source->parts(table, streams))
+            parts.push_back(std::move(part));
+    Ledger ledger(target.control());
+    ledger.plan(result.run, digest_of(prepared.plan), parts, cancel);
+    prepared.goes_on = ledger.recorded(result.run, cancel);
 }
 
 } // namespace
@@ -101,24 +118,23 @@ CopyResult copy_database(const db::Url& source, const db::Url& target, const Opt
         refuse(prepared);
     result.findings = prepared.findings;
     result.report = prepared.report;
-    result.restarted = prepared.restarts;
     result.snapshot = prepared.source->snapshot();
     result.preflight_s = prepared.seconds;
 
     double loading = time::monotonic();
-    prepared.target->begin_run(result.run, prepared.source->identity(), result.snapshot, cancel);
-    for (const schema::Before& object : prepared.plan.before)
-        prepared.target->make(object, cancel);
-    for (const schema::TargetTable& table : prepared.plan.tables)
-        prepared.target->create(table, cancel);
+    if (options.on_begin)
+        options.on_begin();
+    begin(prepared, options, progress, cancel, result);
     if (!options.schema_only)
         load(prepared, result.run, options, progress, cancel, result);
     result.load_s = time::monotonic() - loading;
 
     double indexing = time::monotonic();
-    make_indexes(prepared, progress, cancel, result.rows);
+    finish(prepared, options, progress, cancel, result.rows);
     const auto tables = static_cast<std::int64_t>(prepared.plan.tables.size());
     prepared.target->end_run(tables, result.rows, cancel);
+    if (!options.reject_file.empty())
+        Rejects::write_file(prepared.target->control(), result.run, options.reject_file, cancel);
     result.index_s = time::monotonic() - indexing;
     result.seconds = time::monotonic() - begun;
     return result;
@@ -201,24 +217,33 @@ Map to_map(const CopyResult& result) {
                                 {"rows", table.rows},
                                 {"bytes", table.bytes},
                                 {"chunks", table.chunks},
+                                {"rejected", table.rejected},
                                 {"seconds", table.seconds}});
-    return Map{{"run", result.run},
-               {"tables", static_cast<std::int64_t>(result.tables.size())},
-               {"rows", result.rows},
-               {"bytes", result.bytes},
-               {"seconds", result.seconds},
-               {"preflight_s", result.preflight_s},
-               {"load_s", result.load_s},
-               {"index_s", result.index_s},
-               {"streams", result.streams},
-               {"snapshot", result.snapshot},
-               {"restarted", result.restarted},
-               {"per_table", tables},
-               {"detail", std::to_string(result.tables.size()) +
-                              (result.tables.size() == 1 ? " table  " : " tables  ") +
-                              text::grouped(result.rows) + " rows  " + text::bytes(result.bytes)},
-               {"report", report_list(result.report)},
-               {"findings", findings_list(result.findings)}};
+    return Map{
+        {"run", result.run},
+        {"tables", static_cast<std::int64_t>(result.tables.size())},
+        {"rows", result.rows},
+        {"bytes", result.bytes},
+        {"rejected", result.rejected},
+        {"seconds", result.seconds},
+        {"preflight_s", result.preflight_s},
+        {"load_s", result.load_s},
+        {"index_s", result.index_s},
+        {"streams", result.streams},
+        {"snapshot", result.snapshot},
+        {"restarted", result.restarted},
+        {"why_restarted", result.why_restarted},
+        {"held_s", result.held_s},
+        {"resumed", result.resumed},
+        {"resumed_rows", result.resumed_rows},
+        {"per_table", tables},
+        {"detail",
+         std::to_string(result.tables.size()) +
+             (result.tables.size() == 1 ? " table  " : " tables  ") + text::grouped(result.rows) +
+             " rows  " + text::bytes(result.bytes) +
+             (result.rejected > 0 ? "  " + text::grouped(result.rejected) + " rejected" : "")},
+        {"report", report_list(result.report)},
+        {"findings", findings_list(result.findings)}};
 }
 
 Map to_map(const Preflight& result) {

@@ -7,15 +7,31 @@
 #include "runtime/base/cancel.h"
 #include "runtime/base/progress.h"
 #include "runtime/base/value.h"
+#include "runtime/db/fence/fence.h"
 #include "runtime/db/url.h"
 #include "runtime/transfer/rules/rules.h"
 
 #include <cstdint>
+#include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
 namespace runbook::copy {
+
+/// A write fence on the source, and a connection that may ask whether it holds.
+struct Fence {
+    db::Url url;
+    db::FenceOptions options;
+};
+
+/// What becomes of an unfinished copy of the same source.
+enum class Resume : std::uint8_t {
+    where_proven, ///< goes on where the fence proves that it may, else begins anew
+    always,       ///< goes on, or is refused
+    never         ///< begins anew
+};
 
 struct Options {
     int streams = 4;
@@ -32,6 +48,16 @@ struct Options {
     bool zero_dates_to_null = false; ///< MySQL's 0000-00-00; other sources hold none
     bool schema_only = false;        ///< everything but the rows
     bool data_only = false;          ///< the rows alone, into tables that are there
+    /// Rows that the target refuses and that may be left out, in `_runbook_rejects` there; 0: none.
+    std::int64_t rejects = 0;
+    std::string reject_file; ///< gets them as JSON lines too, once the copy is done
+    Resume resume = Resume::where_proven;
+    std::optional<Fence> fence;
+    double snapshot_age_s = 12 * 3600; ///< a long snapshot holds back the source's vacuum; 0: none
+    double lag_limit_s = 60;           ///< of the target's replicas, above it no chunk begins
+    std::vector<db::Url> replicas;     ///< of the target; a PostgreSQL target knows its own
+    std::function<void()> on_begin;    ///< called before the first change to the target
+    int load_limit = 0;                ///< others' active sessions at either end; 0: no limit
 };
 
 /// Something in the data or the schema that the target would change or refuse.
@@ -41,6 +67,7 @@ struct Finding {
     std::int64_t count = 0;
     std::vector<std::string> samples; ///< keys, or values where that says more
     bool blocking = true;
+    bool by_row = false; ///< the target refuses those rows, one by one, and no other
     /// "operators.email: 3 groups of values are equal under utf8mb4_unicode_ci (…)"
     std::string text() const;
 };
@@ -59,7 +86,7 @@ struct Preflight {
 
 struct TableCopied {
     std::string table;
-    std::int64_t rows = 0, bytes = 0, chunks = 0;
+    std::int64_t rows = 0, bytes = 0, chunks = 0, rejected = 0;
     double seconds = 0; ///< from its first chunk to its last
 };
 
@@ -68,12 +95,16 @@ struct CopyResult {
     std::vector<TableCopied> tables;
     std::vector<ReportEntry> report;
     std::vector<Finding> findings; ///< those that did not block
-    std::int64_t rows = 0, bytes = 0;
+    std::int64_t rows = 0, bytes = 0, rejected = 0;
     double seconds = 0;
     double preflight_s = 0, load_s = 0, index_s = 0;
     int streams = 0;
     std::string snapshot;  ///< identifier of the source's snapshot
     std::string restarted; ///< run whose unfinished tables were dropped first
+    std::string why_restarted;
+    double held_s = 0;             ///< seconds held back by lag or load
+    bool resumed = false;          ///< an unfinished run was gone on with
+    std::int64_t resumed_rows = 0; ///< of `rows`: those that were there already
 };
 
 /// What the ledger in the target says.
@@ -87,7 +118,7 @@ struct State {
 /// Copies. Errors: `copy.refused` (preflight found what cannot be carried, local_infile is off,
 /// another copy is at it), `db.not_empty` (the target holds tables), `copy.mismatch` (the server's
 /// counters differ from what was sent), `db.*`, `cancelled`, `timeout`. A copy of the same source
-/// that was cut off is dropped and begun anew.
+/// that was cut off is gone on with or begun anew, as the options say.
 CopyResult copy_database(const db::Url& source, const db::Url& target, const Options& options,
                          const ProgressPtr& progress, Cancel& cancel);
 

@@ -31,6 +31,8 @@ class Source {
     virtual ~Source() = default;
     virtual const catalog::Database& database() const = 0;
     virtual const std::string& snapshot() const = 0;
+    /// Throws where the snapshot has died, for the thread that watches the copy.
+    virtual void check_snapshot(Cancel&) {}
     /// The session that holds the snapshot: for preflight.
     virtual db::Connection& holder() = 0;
     /// Some columns of all rows, over the holder's session, as COPY text.
@@ -39,6 +41,8 @@ class Source {
     /// Server and database, the same ones for the same source at any time.
     virtual std::string identity() const = 0;
     virtual std::vector<Part> parts(const schema::TargetTable& table, int streams) const = 0;
+    /// As Part::layout was when the parts were made, where the rows still lie so.
+    virtual std::string layout(const Part&) const { return {}; }
     /// How many sessions may read at once.
     virtual int most_streams() const = 0;
     virtual std::unique_ptr<SourceSession> session(Cancel& cancel) = 0;
@@ -56,8 +60,14 @@ class TargetSession {
   public:
     virtual ~TargetSession() = default;
     /// Loads one chunk in one transaction whose first statement is its ledger row. Whatever fails
-    /// has been rolled back when this throws.
-    virtual void load(const Part& part, int chunk, Feed& feed, Cancel& cancel) = 0;
+    /// has been rolled back when this throws. Throws RowsRefused where rows may be rejected and one
+    /// is at fault: the same chunk `careful`ly leaves it out.
+    virtual void load(const Part& part, int chunk, Feed& feed, bool careful, Cancel& cancel) = 0;
+    /// One statement after the load, with its row in the ledger: `number` among those of the table
+    /// and kind. Where the ledger has it as begun, it is made only if it is not there.
+    virtual void finish(const schema::TargetTable& table, const std::string& kind, int number,
+                        const std::string& sql, bool begun, Cancel& cancel) = 0;
+    virtual db::Connection& connection() = 0;
     virtual void interrupt() noexcept = 0;
 };
 
@@ -74,19 +84,18 @@ class Target {
     virtual void will_need(const std::vector<std::string>& names, bool beside);
     /// Of these tables, those that are there and may be filled. After make_ready.
     virtual const std::vector<std::string>& existing() const;
-    /// Throws `copy.refused` or `db.not_empty`; returns the unfinished run of the same source whose
-    /// tables have been dropped, or nothing. With `dry`, changes nothing.
+    /// Throws `copy.refused` or `db.not_empty`; returns the unfinished run of the same source that
+    /// is all there is, or nothing. Nothing is changed; without `dry`, no other copy can begin.
     virtual std::string make_ready(const std::string& source_identity, bool dry,
                                    Cancel& cancel) = 0;
-    /// Names of tables and views there, without the ledger.
     virtual void begin_run(const std::string& run, const std::string& source_identity,
-                           const std::string& snapshot, Cancel& cancel) = 0;
+                           const std::string& snapshot, const std::string& fence,
+                           Cancel& cancel) = 0;
+    /// Sessions load for this run from here on.
+    virtual void continue_run(const std::string& run, Cancel& cancel) = 0;
     /// What the tables need first; only PostgreSQL is ever asked.
     virtual void make(const schema::Before& object, Cancel& cancel);
     virtual void create(const schema::TargetTable& table, Cancel& cancel) = 0;
-    /// One statement after the load, with its row in the ledger.
-    virtual void finish(const schema::TargetTable& table, const std::string& kind,
-                        const std::string& sql, Cancel& cancel) = 0;
     virtual void end_run(std::int64_t tables, std::int64_t rows, Cancel& cancel) = 0;
     virtual std::unique_ptr<TargetSession> session(Cancel& cancel) = 0;
     virtual db::Connection& control() = 0;
@@ -94,6 +103,8 @@ class Target {
     virtual bool running() = 0;
     /// Drops what the ledger names, then the ledger.
     virtual std::vector<std::string> discard(Cancel& cancel) = 0;
+    /// As discard, for a copy that comes next: what it fills and did not make stays, empty.
+    virtual void begin_anew(Cancel& cancel) { discard(cancel); }
 };
 std::unique_ptr<Target> open_target(const db::Url& url, const Options& options, Cancel& cancel);
 

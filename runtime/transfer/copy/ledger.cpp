@@ -6,11 +6,6 @@
 namespace runbook::copy {
 namespace {
 
-bool is_mysql(const db::Connection& connection) {
-    return connection.server().flavour == db::Flavour::mysql ||
-           connection.server().flavour == db::Flavour::mariadb;
-}
-
 const char* exists_query(const db::Connection& connection) {
     switch (connection.server().flavour) {
     case db::Flavour::postgresql:
@@ -27,6 +22,11 @@ const char* exists_query(const db::Connection& connection) {
 
 } // namespace
 
+bool Ledger::is_mysql() const {
+    return connection_.server().flavour == db::Flavour::mysql ||
+           connection_.server().flavour == db::Flavour::mariadb;
+}
+
 std::string Ledger::name() const {
     return connection_.quote_name(ledger_table);
 }
@@ -42,7 +42,7 @@ bool Ledger::exists(Cancel&) {
 }
 
 void Ledger::create(Cancel& cancel) {
-    bool mysql = is_mysql(connection_);
+    bool mysql = is_mysql();
     const char* text = mysql ? "VARCHAR(190)" : "TEXT";
     const char* at = mysql ? "DATETIME(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6)"
                            : "TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP";
@@ -74,13 +74,14 @@ State Ledger::read(Cancel& cancel) {
     std::size_t cut = detail.find('\n');
     out.source = detail.substr(0, cut);
     out.snapshot = cut == std::string::npos ? "" : detail.substr(cut + 1);
+    out.snapshot = out.snapshot.substr(0, out.snapshot.find('\n'));
     const std::vector<Value> params = {out.run};
     auto totals =
         db::fetch_all(connection_,
                       "SELECT count(DISTINCT CASE WHEN kind = 'table' THEN object END) AS tables, "
                       "CAST(coalesce(sum(CASE WHEN kind = 'chunk' THEN loaded ELSE 0 END), 0) AS " +
-                          std::string(is_mysql(connection_) ? "SIGNED" : "BIGINT") +
-                          ") AS total FROM " + name() + " WHERE run = ?",
+                          std::string(is_mysql() ? "SIGNED" : "BIGINT") + ") AS total FROM " +
+                          name() + " WHERE run = ?",
                       params);
     out.tables = totals[0].integer("tables");
     out.rows = totals[0].integer("total");
@@ -112,11 +113,11 @@ std::vector<std::string> Ledger::views(Cancel& cancel) {
 }
 
 void Ledger::begin_run(const std::string& run, const std::string& source,
-                       const std::string& snapshot, Cancel& cancel) {
+                       const std::string& snapshot, const std::string& fence, Cancel& cancel) {
     execute("INSERT INTO " + name() +
                 " (run, kind, object, part, chunk, state, loaded, bytes, detail) "
                 "VALUES (?, 'run', '', 0, 0, 'begun', 0, 0, ?)",
-            {run, source + "\n" + snapshot}, cancel);
+            {run, source + "\n" + snapshot + "\n" + fence}, cancel);
 }
 
 void Ledger::end_run(const std::string& run, std::int64_t tables, std::int64_t rows,
@@ -129,35 +130,21 @@ void Ledger::end_run(const std::string& run, std::int64_t tables, std::int64_t r
 }
 
 void Ledger::object(const std::string& run, const std::string& kind, const std::string& table,
-                    const std::string& state, Cancel& cancel) {
+                    const std::string& state, Cancel& cancel, int number) {
     if (state == "begun")
         execute("INSERT INTO " + name() +
                     " (run, kind, object, part, chunk, state, loaded, bytes) "
-                    "VALUES (?, ?, ?, 0, 0, 'begun', 0, 0)",
-                {run, kind, table}, cancel);
+                    "VALUES (?, ?, ?, ?, 0, 'begun', 0, 0)",
+                {run, kind, table, number}, cancel);
     else
-        execute("UPDATE " + name() + " SET state = ? WHERE run = ? AND kind = ? AND object = ?",
-                {state, run, kind, table}, cancel);
+        execute("UPDATE " + name() +
+                    " SET state = ? WHERE run = ? AND kind = ? AND object = ? AND part = ?",
+                {state, run, kind, table, number}, cancel);
 }
 
 void Ledger::forget(const std::string& run, const std::string& table, Cancel& cancel) {
     execute("DELETE FROM " + name() + " WHERE run = ? AND kind = 'table' AND object = ?",
             {run, table}, cancel);
-}
-
-void Ledger::begin_chunk(const std::string& run, const Part& part, int chunk, Cancel& cancel) {
-    execute("INSERT INTO " + name() +
-                " (run, kind, object, part, chunk, state, loaded, bytes, detail) "
-                "VALUES (?, 'chunk', ?, ?, ?, 'begun', 0, 0, ?)",
-            {run, part.table->name, part.number, chunk, part.where}, cancel);
-}
-
-void Ledger::end_chunk(const std::string& run, const Part& part, int chunk, std::int64_t rows,
-                       std::int64_t bytes, Cancel& cancel) {
-    execute("UPDATE " + name() +
-                " SET state = 'done', loaded = ?, bytes = ? WHERE run = ? AND kind = 'chunk' AND "
-                "object = ? AND part = ? AND chunk = ?",
-            {rows, bytes, run, part.table->name, part.number, chunk}, cancel);
 }
 
 } // namespace runbook::copy

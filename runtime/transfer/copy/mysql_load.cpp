@@ -110,6 +110,10 @@ std::string kind_of(unsigned number) {
     case 2013:
     case 1053:
     case 1927:
+    case 2026:
+    case 2027:
+    case 2055:
+    case 4031:
         return "db.connection";
     case 1317:
         return "db.cancelled";
@@ -135,6 +139,8 @@ Error server_error(db::Connection& connection, MYSQL* handle, const std::string&
     std::string hint;
     if (number == 3948 || number == 1148 || number == 4166)
         hint = "the server's local_infile is off; ask for SET GLOBAL local_infile = ON";
+    if (number == 1114 || number == 1021 || number == 3675)
+        hint = "free space on the server's disk; what was loaded is whole, see resume";
     return {kind_of(number),
             fmt::format("{}: loading {}: {} ({})", connection.url().masked(), table,
                         mysql_error(handle), number),

@@ -15,6 +15,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <mutex>
 #include <set>
 
@@ -63,6 +64,24 @@ void touch(db::Connection& connection, const Names& names, Cancel& cancel) {
             ->next(cancel);
 }
 
+/// Rows in the order of their key: a row's place is its number.
+class CountedRows final : public RowSource {
+  public:
+    CountedRows(std::unique_ptr<RowSource> rows, const std::string& before)
+        : rows_(std::move(rows)), place_(std::strtoll(before.c_str(), nullptr, 10)) {}
+    bool next(std::string_view& row) override {
+        if (!rows_->next(row))
+            return false;
+        ++place_;
+        return true;
+    }
+    std::string place() const override { return std::to_string(place_); }
+
+  private:
+    std::unique_ptr<RowSource> rows_;
+    std::int64_t place_;
+};
+
 class MysqlSession final : public SourceSession {
   public:
     MysqlSession(db::Connection& connection, db::Flavour target)
@@ -73,8 +92,15 @@ class MysqlSession final : public SourceSession {
         std::string sql = "SELECT " + select_list(part.table->columns) + " FROM " + part.from;
         if (!part.where.empty())
             sql += " WHERE " + part.where;
-        return mysql_rows(connection_, sql,
-                          mysql_forms(*part.table->source, part.table->columns, target_));
+        if (!part.order.empty())
+            sql += " ORDER BY " + part.order;
+        if (!part.after.empty())
+            sql += " LIMIT 18446744073709551615 OFFSET " + part.after;
+        auto rows = mysql_rows(connection_, sql,
+                               mysql_forms(*part.table->source, part.table->columns, target_));
+        if (part.order.empty())
+            return rows;
+        return std::make_unique<CountedRows>(std::move(rows), part.after);
     }
     void interrupt() noexcept override { killer_.kill(); }
 
@@ -139,10 +165,12 @@ class MysqlSource final : public Source {
     std::vector<Part> parts(const schema::TargetTable& table, int streams) const override {
         const catalog::Table& source = *table.source;
         const std::string from = mysql_name(source.name);
+        const std::string order = order_of(source);
         std::vector<Part> parts;
         auto range = ranges_.find(source.name);
         if (range == ranges_.end()) {
-            parts.push_back({&table, 0, from, "", source.bytes, source.estimated_rows});
+            parts.push_back(
+                {&table, 0, from, "", source.bytes, source.estimated_rows, order, {}, {}});
             return parts;
         }
         const auto& [column, low, high] = range->second;
@@ -159,8 +187,15 @@ class MysqlSource final : public Source {
                 where = fmt::format("{} >= {}", column, begin);
             if (i + 1 < count)
                 where += fmt::format("{}{} < {}", where.empty() ? "" : " AND ", column, end);
-            parts.push_back({&table, static_cast<int>(i), from, where, source.bytes / count,
-                             source.estimated_rows / count});
+            parts.push_back({&table,
+                             static_cast<int>(i),
+                             from,
+                             where,
+                             source.bytes / count,
+                             source.estimated_rows / count,
+                             order,
+                             {},
+                             {}});
         }
         return parts;
     }
@@ -170,6 +205,15 @@ class MysqlSource final : public Source {
         std::string column;
         std::int64_t lowest, highest;
     };
+
+    // By the primary key, as the rows lie; without one there is no order to go on in.
+    static std::string order_of(const catalog::Table& table) {
+        std::string order;
+        if (table.primary_key)
+            for (const catalog::IndexPart& part : table.primary_key->parts)
+                order += (order.empty() ? "" : ", ") + mysql_name(part.column);
+        return order;
+    }
 
     Names tables() const {
         Names names;

@@ -8,6 +8,8 @@
 #include "runtime/transfer/copy/mysql_killer.h"
 #include "runtime/transfer/copy/mysql_load.h"
 #include "runtime/transfer/copy/not_empty.h"
+#include "runtime/transfer/copy/rejects.h"
+#include "runtime/transfer/copy/versions.h"
 #include "runtime/transfer/schema/text.h"
 
 #include <fmt/format.h>
@@ -49,33 +51,113 @@ std::unique_ptr<db::Connection> open_session(const db::Url& url, const char* dat
     return connection;
 }
 
+/// Names behind KEY and CONSTRAINT in an ALTER TABLE of the plan.
+std::vector<std::string> added_names(const std::string& sql) {
+    std::vector<std::string> names;
+    for (const char* word : {" KEY `", " CONSTRAINT `", " INDEX `"})
+        for (std::size_t at = sql.find(word); at != std::string::npos; at = sql.find(word, at)) {
+            at += std::string_view(word).size();
+            std::string name;
+            for (; at < sql.size(); ++at) {
+                if (sql[at] == '`' && (at + 1 == sql.size() || sql[at + 1] != '`'))
+                    break;
+                if (sql[at] == '`')
+                    ++at;
+                name += sql[at];
+            }
+            names.push_back(std::move(name));
+        }
+    return names;
+}
+
 class MysqlSession final : public TargetSession {
   public:
     /// Foreign keys of tables that were there are proved after the load instead.
     MysqlSession(const db::Url& url, const char* dates, const Options& options, std::string run,
-                 bool checked, Cancel& cancel)
+                 Rejects& rejects, bool checked, Cancel& cancel)
         : connection_(open_session(url, dates, options, cancel)), killer_(url, *connection_),
-          run_(std::move(run)) {
+          run_(std::move(run)), rejects_(rejects) {
         if (!checked)
             connection_->script("SET SESSION foreign_key_checks = 0", cancel);
     }
 
-    void load(const Part& part, int chunk, Feed& feed, Cancel& cancel) override {
+    void load(const Part& part, int chunk, Feed& feed, bool careful, Cancel& cancel) override {
         Ledger ledger(*connection_);
+        auto rows = [&](Feed& from) {
+            load_data(*connection_, part.table->name, part.table->columns, from);
+        };
+        std::int64_t rejected = 0;
         connection_->begin(cancel);
         try {
-            ledger.begin_chunk(run_, part, chunk, cancel);
-            load_data(*connection_, part.table->name, part.table->columns, feed);
-            ledger.end_chunk(run_, part, chunk, feed.rows(), feed.bytes(), cancel);
+            ledger.begin_chunk(
+                run_, part, chunk, [&](const std::string& text) { feed.say(text); }, cancel);
+            if (careful)
+                rejected = rejects_.load(*connection_, run_, part, feed, rows, cancel);
+            else
+                rows(feed);
+            ledger.end_chunk(run_, part, chunk, feed, rejected, cancel);
             connection_->commit(cancel);
+        } catch (const Error& error) {
+            roll_back();
+            rejects_.take_back(rejected);
+            if (!careful && rejects_.collects() && Rejects::is_of_rows(error))
+                throw RowsRefused{error.message()};
+            throw;
         } catch (...) {
             roll_back();
             throw;
         }
     }
+    void finish(const schema::TargetTable& table, const std::string& kind, int number,
+                const std::string& sql, bool begun, Cancel& cancel) override {
+        Ledger ledger(*connection_);
+        if (!begun)
+            ledger.object(run_, kind, table.name, "begun", cancel, number);
+        else if (is_made(table, sql, cancel)) {
+            ledger.object(run_, kind, table.name, "done", cancel, number);
+            return;
+        }
+        // With the checks on, the server rebuilds the table row by row (ten times as long). They
+        // are off for the one statement, and every foreign key is proved by a query afterwards.
+        bool unchecked = kind == "foreign keys";
+        if (unchecked)
+            connection_->script("SET SESSION foreign_key_checks = 0", cancel);
+        try {
+            connection_->execute(sql, {}, {}, cancel);
+        } catch (const Error& error) {
+            // The session that was cut off may have been at it until now.
+            if (!begun || !connection_->alive() || !is_made(table, sql, cancel))
+                throw Error(error.kind(), kind + " of " + table.name + ": " + error.message(),
+                            error.hint(), error.sqlstate());
+        }
+        if (unchecked)
+            connection_->script("SET SESSION foreign_key_checks = 1", cancel);
+        ledger.object(run_, kind, table.name, "done", cancel, number);
+    }
+    db::Connection& connection() override { return *connection_; }
     void interrupt() noexcept override { killer_.kill(); }
 
   private:
+    /// Every key that the ALTER adds is there: it makes all of them or none.
+    bool is_made(const schema::TargetTable& table, const std::string& sql, Cancel& cancel) {
+        cancel.check("the copy");
+        std::vector<std::string> names = added_names(sql);
+        for (const std::string& name : names) {
+            const std::vector<Value> params = {table.name, name, table.name, name};
+            const Value count = db::fetch_value(
+                *connection_,
+                "SELECT (SELECT COUNT(*) FROM information_schema.statistics WHERE table_schema = "
+                "DATABASE() AND table_name = ? AND index_name = ?) + (SELECT COUNT(*) FROM "
+                "information_schema.table_constraints WHERE constraint_schema = DATABASE() AND "
+                "table_name = ? AND constraint_name = ?)",
+                params);
+            const auto* number = count.get<std::int64_t>();
+            if (!number || *number == 0)
+                return false;
+        }
+        return !names.empty();
+    }
+
     void roll_back() noexcept {
         try {
             Cancel unstoppable;
@@ -89,12 +171,14 @@ class MysqlSession final : public TargetSession {
     std::unique_ptr<db::Connection> connection_;
     MysqlKiller killer_;
     std::string run_;
+    Rejects& rejects_;
 };
 
 class MysqlTarget final : public Target {
   public:
     MysqlTarget(const db::Url& url, const Options& options, Cancel& cancel)
-        : url_(url), options_(options), connection_(open_session(url, dates_, options, cancel)) {}
+        : url_(url), options_(options), rejects_(options.rejects),
+          connection_(open_session(url, dates_, options, cancel)) {}
 
     schema::Target description() override {
         schema::Target target;
@@ -125,18 +209,26 @@ class MysqlTarget final : public Target {
             throw Error("copy.refused", url_.masked() + ": the server has local_infile off",
                         "have SET GLOBAL local_infile = ON made for the time of the copy; runbook "
                         "never changes a server's settings");
+        check_version(connection_->server(), url_);
         check_collation();
-        if (!dry)
+        if (!dry) {
             lock();
-        return restart(source, dry, cancel);
+            check_privileges(cancel);
+        }
+        return look(source, cancel);
     }
 
     void begin_run(const std::string& run, const std::string& source, const std::string& snapshot,
-                   Cancel& cancel) override {
-        run_ = run;
+                   const std::string& fence, Cancel& cancel) override {
         Ledger ledger(*connection_);
         ledger.create(cancel);
-        ledger.begin_run(run, source, snapshot, cancel);
+        ledger.begin_run(run, source, snapshot, fence, cancel);
+        continue_run(run, cancel);
+    }
+    void continue_run(const std::string& run, Cancel& cancel) override {
+        run_ = run;
+        if (rejects_.collects())
+            rejects_.open(*connection_, run, cancel);
     }
 
     void create(const schema::TargetTable& table, Cancel& cancel) override {
@@ -155,33 +247,13 @@ class MysqlTarget final : public Target {
         }
     }
 
-    void finish(const schema::TargetTable& table, const std::string& kind, const std::string& sql,
-                Cancel& cancel) override {
-        Ledger ledger(*connection_);
-        ledger.object(run_, kind, table.name, "begun", cancel);
-        // With the checks on, the server rebuilds the table row by row (ten times as long). They
-        // are off for the one statement, and every foreign key is proved by a query afterwards.
-        bool unchecked = kind == "foreign keys";
-        if (unchecked)
-            connection_->script("SET SESSION foreign_key_checks = 0", cancel);
-        try {
-            connection_->execute(sql, {}, {}, cancel);
-            if (unchecked)
-                connection_->script("SET SESSION foreign_key_checks = 1", cancel);
-        } catch (const Error& error) {
-            throw Error(error.kind(), kind + " of " + table.name + ": " + error.message(),
-                        error.hint(), error.sqlstate());
-        }
-        ledger.object(run_, kind, table.name, "done", cancel);
-    }
-
     void end_run(std::int64_t tables, std::int64_t rows, Cancel& cancel) override {
         Ledger(*connection_).end_run(run_, tables, rows, cancel);
     }
 
     std::unique_ptr<TargetSession> session(Cancel& cancel) override {
-        return std::make_unique<MysqlSession>(url_, dates_, options_, run_, existing_.empty(),
-                                              cancel);
+        return std::make_unique<MysqlSession>(url_, dates_, options_, run_, rejects_,
+                                              existing_.empty(), cancel);
     }
     db::Connection& control() override { return *connection_; }
 
@@ -193,6 +265,7 @@ class MysqlTarget final : public Target {
         lock();
         return drop_tables(*connection_, false, cancel);
     }
+    void begin_anew(Cancel& cancel) override { drop_tables(*connection_, true, cancel); }
 
   private:
     /// The lock that a copy holds; MySQL takes 64 characters.
@@ -224,9 +297,65 @@ class MysqlTarget final : public Target {
                                         ", one of utf8mb4 is needed");
     }
 
+    // What the copy does, done once to a table of its own: grants may come from roles and patterns.
+    void check_privileges(Cancel& cancel) {
+        static constexpr const char* probe = "_runbook_copy_probe";
+        static constexpr const char* needed =
+            "CREATE, CREATE TEMPORARY TABLES, SELECT, INSERT, UPDATE, DELETE, ALTER, INDEX, DROP, "
+            "REFERENCES";
+        const std::vector<std::pair<const char*, std::string>> steps = {
+            {"DROP", fmt::format("DROP TABLE IF EXISTS {}", probe)}, // of a process that was killed
+            {"CREATE", fmt::format("CREATE TABLE IF NOT EXISTS {} (id INT PRIMARY KEY, n INT) "
+                                   "ENGINE=InnoDB",
+                                   probe)},
+            {"CREATE TEMPORARY TABLES", fmt::format("CREATE TEMPORARY TABLE {}_t (id INT)", probe)},
+            {"INSERT", fmt::format("INSERT INTO {} VALUES (1, 1)", probe)},
+            {"DELETE", fmt::format("REPLACE INTO {} VALUES (1, 2)", probe)},
+            {"SELECT and UPDATE", fmt::format("UPDATE {} SET n = 3 WHERE id = 1", probe)},
+            {"ALTER and INDEX", fmt::format("ALTER TABLE {} ADD KEY n (n)", probe)},
+            {"REFERENCES", fmt::format("ALTER TABLE {0} ADD CONSTRAINT {0}_f FOREIGN KEY (n) "
+                                       "REFERENCES {0} (id)",
+                                       probe)},
+            {"DROP", fmt::format("DROP TABLE {}", probe)},
+            {"DROP", fmt::format("DROP TEMPORARY TABLE {}_t", probe)}};
+        connection_->execute(fmt::format("DROP TEMPORARY TABLE IF EXISTS {}_t", probe), {}, {},
+                             cancel);
+        for (const auto& [privilege, sql] : steps) {
+            try {
+                const bool keys = std::string_view(privilege) == "REFERENCES";
+                if (keys)
+                    connection_->script("SET SESSION foreign_key_checks = 0", cancel);
+                connection_->execute(sql, {}, {}, cancel);
+                if (keys)
+                    connection_->script("SET SESSION foreign_key_checks = 1", cancel);
+            } catch (const Error& error) {
+                drop_probe(probe);
+                if (error.kind() != "db.permission")
+                    throw;
+                throw Error(
+                    "db.permission",
+                    fmt::format("{}: the user lacks the privilege {}", url_.masked(), privilege),
+                    fmt::format("GRANT {} ON `{}`.* TO the user of this connection; "
+                                "nothing was written",
+                                needed, url_.name));
+            }
+        }
+    }
+    void drop_probe(const char* probe) noexcept {
+        try {
+            Cancel unstoppable;
+            connection_->script("SET SESSION foreign_key_checks = 1", unstoppable);
+            connection_->execute(fmt::format("DROP TABLE IF EXISTS {}", probe), {}, {},
+                                 unstoppable);
+        } catch (const std::exception&) {
+            // Without DROP it stays: its name says whose it is.
+        }
+    }
+
+    // A server takes a moment to see that the process of a session is dead.
     void lock() {
         const std::vector<Value> params = {lock_name(url_.name)};
-        const auto value = db::fetch_value(*connection_, "SELECT GET_LOCK(?, 0)", params);
+        const auto value = db::fetch_value(*connection_, "SELECT GET_LOCK(?, 3)", params);
         const auto* got = value.get<std::int64_t>();
         if (!got || *got != 1)
             throw Error("copy.refused",
@@ -244,7 +373,8 @@ class MysqlTarget final : public Target {
         return names;
     }
 
-    std::string restart(const std::string& source, bool dry, Cancel& cancel) {
+    /// What is there and in the way, and which tables may be filled as they are.
+    std::string look(const std::string& source, Cancel& cancel) {
         Ledger ledger(*connection_);
         State state = ledger.read(cancel);
         std::vector<std::string> there = tables(), ours = ledger.tables(cancel);
@@ -259,10 +389,7 @@ class MysqlTarget final : public Target {
         std::erase_if(there, [&](const std::string& name) {
             return among(existing_, name) || (beside_ && !among(expected_, name));
         });
-        std::string run = check_empty(url_, there, ours, state, source);
-        if (!run.empty() && !dry)
-            drop_tables(*connection_, true, cancel);
-        return run;
+        return check_empty(url_, there, ours, state, source);
     }
 
     bool is_empty(const std::string& name) {
@@ -287,6 +414,7 @@ class MysqlTarget final : public Target {
         for (const std::string& name : names)
             connection.execute("DROP TABLE IF EXISTS " + mysql_name(name), {}, {}, cancel);
         connection.script("SET SESSION foreign_key_checks = 1", cancel);
+        connection.execute("DROP TABLE IF EXISTS " + mysql_name(rejects_table), {}, {}, cancel);
         ledger.drop(cancel);
         return names;
     }
@@ -294,6 +422,7 @@ class MysqlTarget final : public Target {
     db::Url url_;
     Options options_;
     const char* dates_ = no_zero_dates;
+    Rejects rejects_;
     std::unique_ptr<db::Connection> connection_;
     std::string run_;
     std::vector<std::string> expected_, existing_;

@@ -4,15 +4,20 @@
 
 #include "runtime/base/error.h"
 #include "runtime/base/text.h"
+#include "runtime/db/ask.h"
 #include "runtime/transfer/copy/ledger.h"
 #include "runtime/transfer/copy/not_empty.h"
+#include "runtime/transfer/copy/rejects.h"
+#include "runtime/transfer/copy/versions.h"
 #include "runtime/transfer/schema/text.h"
 
 #include <fmt/format.h>
 #include <libpq-fe.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdlib>
+#include <thread>
 
 namespace runbook::copy {
 namespace {
@@ -132,37 +137,69 @@ class CopyIn {
 class PostgresTargetSession final : public TargetSession {
   public:
     PostgresTargetSession(const db::Url& url, const std::string& schema, std::string run,
-                          Cancel& cancel)
-        : connection_(open_session(url, schema, cancel)), run_(std::move(run)),
+                          Rejects& rejects, Cancel& cancel)
+        : connection_(open_session(url, schema, cancel)), run_(std::move(run)), rejects_(rejects),
           handle_(PQgetCancel(static_cast<PGconn*>(connection_->native()))) {}
     ~PostgresTargetSession() override { PQfreeCancel(handle_); }
 
-    void load(const Part& part, int chunk, Feed& feed, Cancel& cancel) override {
+    void load(const Part& part, int chunk, Feed& feed, bool careful, Cancel& cancel) override {
         Ledger ledger(*connection_);
+        auto rows = [&](Feed& from) { copy_in(part, from); };
+        std::int64_t rejected = 0;
         connection_->begin(cancel);
         try {
-            ledger.begin_chunk(run_, part, chunk, cancel);
-            CopyIn copy(*connection_, *part.table);
-            std::string_view row;
-            while (feed.next(row))
-                copy.row(row);
-            std::int64_t taken = copy.end();
-            if (taken != feed.rows())
-                throw Error("copy.mismatch", fmt::format("{}: {} rows sent, the server counted {}",
-                                                         part.table->name, feed.rows(), taken));
-            ledger.end_chunk(run_, part, chunk, feed.rows(), feed.bytes(), cancel);
+            ledger.begin_chunk(
+                run_, part, chunk, [&](const std::string& text) { feed.say(text); }, cancel);
+            if (careful)
+                rejected = rejects_.load(*connection_, run_, part, feed, rows, cancel);
+            else
+                rows(feed);
+            ledger.end_chunk(run_, part, chunk, feed, rejected, cancel);
             connection_->commit(cancel);
+        } catch (const Error& error) {
+            roll_back();
+            rejects_.take_back(rejected);
+            if (!careful && rejects_.collects() && Rejects::is_of_rows(error))
+                throw RowsRefused{error.message()};
+            throw;
         } catch (...) {
             roll_back();
             throw;
         }
     }
+    // The row in the ledger and what it tells of are one transaction.
+    void finish(const schema::TargetTable& table, const std::string& kind, int number,
+                const std::string& sql, bool, Cancel& cancel) override {
+        Ledger ledger(*connection_);
+        connection_->begin(cancel);
+        try {
+            ledger.object(run_, kind, table.name, "begun", cancel, number);
+            connection_->script(sql, cancel);
+            ledger.object(run_, kind, table.name, "done", cancel, number);
+            connection_->commit(cancel);
+        } catch (const Error& error) {
+            roll_back();
+            throw Error(error.kind(), kind + " of " + table.name + ": " + error.message(),
+                        error.hint(), error.sqlstate());
+        }
+    }
+    db::Connection& connection() override { return *connection_; }
     void interrupt() noexcept override {
         char why[256];
         PQcancel(handle_, why, sizeof why);
     }
 
   private:
+    void copy_in(const Part& part, Feed& feed) {
+        CopyIn copy(*connection_, *part.table);
+        std::string_view row;
+        while (feed.next(row))
+            copy.row(row);
+        std::int64_t taken = copy.end();
+        if (taken != feed.rows())
+            throw Error("copy.mismatch", fmt::format("{}: {} rows sent, the server counted {}",
+                                                     part.table->name, feed.rows(), taken));
+    }
     void roll_back() noexcept {
         try {
             Cancel unstoppable;
@@ -174,6 +211,7 @@ class PostgresTargetSession final : public TargetSession {
     }
     std::unique_ptr<db::Connection> connection_;
     std::string run_;
+    Rejects& rejects_;
     PGcancel* handle_;
 };
 
@@ -181,11 +219,22 @@ class PostgresTarget final : public Target {
   public:
     PostgresTarget(const db::Url& url, const Options& options, Cancel& cancel)
         : url_(url), schema_(options.schema.empty() ? "public" : options.schema),
-          connection_(open_session(url, schema_, cancel)) {}
+          rejects_(options.rejects), connection_(open_session(url, schema_, cancel)) {}
 
     schema::Target description() override { return {connection_->server(), false}; }
 
     std::string make_ready(const std::string& source, bool dry, Cancel& cancel) override {
+        check_version(connection_->server(), url_);
+        const Map may = db::ask_one(*connection_,
+                                    "SELECT current_user::text AS role, "
+                                    "coalesce(has_schema_privilege(current_schema(), "
+                                    "'CREATE'), true) AS may",
+                                    {}, cancel);
+        if (!may.boolean("may"))
+            throw Error("db.permission",
+                        fmt::format("{}: the role '{}' may not CREATE in the schema {}",
+                                    url_.masked(), may.text("role"), schema_),
+                        "GRANT CREATE, USAGE ON SCHEMA to the role; nothing was written");
         if (!dry)
             lock();
         std::vector<std::string> there;
@@ -193,22 +242,23 @@ class PostgresTarget final : public Target {
                  *connection_,
                  "SELECT c.relname::text AS name FROM pg_catalog.pg_class c JOIN "
                  "pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = "
-                 "current_schema() AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND c.relname <> "
-                 "'_runbook_copy' ORDER BY c.relname COLLATE \"C\""))
+                 "current_schema() AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND c.relname NOT "
+                 "IN ('_runbook_copy', '_runbook_rejects') ORDER BY c.relname COLLATE \"C\""))
             there.push_back(row.text("name"));
         Ledger ledger(*connection_);
-        std::string run =
-            check_empty(url_, there, ledger.tables(cancel), ledger.read(cancel), source);
-        if (!run.empty() && !dry)
-            drop_tables(cancel);
-        return run;
+        return check_empty(url_, there, ledger.tables(cancel), ledger.read(cancel), source);
     }
     void begin_run(const std::string& run, const std::string& source, const std::string& snapshot,
-                   Cancel& cancel) override {
-        run_ = run;
+                   const std::string& fence, Cancel& cancel) override {
         Ledger ledger(*connection_);
         ledger.create(cancel);
-        ledger.begin_run(run, source, snapshot, cancel);
+        ledger.begin_run(run, source, snapshot, fence, cancel);
+        continue_run(run, cancel);
+    }
+    void continue_run(const std::string& run, Cancel& cancel) override {
+        run_ = run;
+        if (rejects_.collects())
+            rejects_.open(*connection_, run, cancel);
     }
     void make(const schema::Before& object, Cancel& cancel) override {
         make(object.kind, object.name, object.sql, cancel);
@@ -216,20 +266,11 @@ class PostgresTarget final : public Target {
     void create(const schema::TargetTable& table, Cancel& cancel) override {
         make("table", table.name, table.create, cancel);
     }
-    void finish(const schema::TargetTable& table, const std::string& kind, const std::string& sql,
-                Cancel& cancel) override {
-        try {
-            connection_->script(sql, cancel);
-        } catch (const Error& error) {
-            throw Error(error.kind(), kind + " of " + table.name + ": " + error.message(),
-                        error.hint(), error.sqlstate());
-        }
-    }
     void end_run(std::int64_t tables, std::int64_t rows, Cancel& cancel) override {
         Ledger(*connection_).end_run(run_, tables, rows, cancel);
     }
     std::unique_ptr<TargetSession> session(Cancel& cancel) override {
-        return std::make_unique<PostgresTargetSession>(url_, schema_, run_, cancel);
+        return std::make_unique<PostgresTargetSession>(url_, schema_, run_, rejects_, cancel);
     }
     db::Connection& control() override { return *connection_; }
     bool running() override {
@@ -269,7 +310,10 @@ class PostgresTarget final : public Target {
         const auto* number = got.get<std::int64_t>();
         return number && *number == 1;
     }
+    // A server takes a moment to see that the process of a session is dead.
     void lock() {
+        for (int attempt = 0; attempt < 30 && !take_lock(); ++attempt)
+            std::this_thread::sleep_for(std::chrono::milliseconds(100));
         if (!take_lock())
             throw Error("copy.refused",
                         url_.masked() + ": another copy into this database is running",
@@ -283,6 +327,8 @@ class PostgresTarget final : public Target {
             list += (list.empty() ? "" : ", ") + standard_name(name);
         if (!list.empty())
             connection_->execute("DROP TABLE IF EXISTS " + list, {}, {}, cancel);
+        connection_->execute("DROP TABLE IF EXISTS " + standard_name(rejects_table), {}, {},
+                             cancel);
         for (const char* kind : {"sequence", "domain", "type"}) {
             list.clear();
             for (const std::string& name : ledger.named(kind, cancel))
@@ -297,6 +343,7 @@ class PostgresTarget final : public Target {
 
     db::Url url_;
     std::string schema_;
+    Rejects rejects_;
     std::unique_ptr<db::Connection> connection_;
     std::string run_;
     Cancel unstoppable_;

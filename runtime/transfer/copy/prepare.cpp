@@ -4,11 +4,13 @@
 #include "runtime/base/error.h"
 #include "runtime/base/time.h"
 #include "runtime/transfer/copy/existing.h"
+#include "runtime/transfer/copy/governor.h"
 #include "runtime/transfer/copy/ledger.h"
 #include "runtime/transfer/copy/mysql_source.h"
 #include "runtime/transfer/copy/mysql_target.h"
 #include "runtime/transfer/copy/postgres_source.h"
 #include "runtime/transfer/copy/postgres_target.h"
+#include "runtime/transfer/copy/resume.h"
 #include "runtime/transfer/copy/sqlite_ends.h"
 
 #include <algorithm>
@@ -23,6 +25,18 @@ void add_refusals(Prepared& prepared) {
         prepared.findings.push_back(
             {refusal.table, refusal.column, refusal.reason, count, {}, true});
     }
+}
+
+// Rows that the target will refuse stand in nobody's way while they are within the budget.
+void allow_rejects(Prepared& prepared, std::int64_t budget) {
+    std::int64_t rows = 0;
+    for (const Finding& finding : prepared.findings)
+        rows += finding.by_row ? finding.count : 0;
+    for (Finding& finding : prepared.findings)
+        if (finding.by_row) {
+            finding.blocking = rows > budget;
+            finding.problem += rows > budget ? "; more than may be rejected" : "; to be rejected";
+        }
 }
 
 // A name that matches nothing is a mistake, and a copy of nothing no success.
@@ -55,6 +69,43 @@ void zero_dates_to_null(Prepared& prepared) {
                 column.select = rules::transformed(
                     transform, *from, prepared.source->database().server.flavour, column.select);
         }
+}
+
+void begin_anew(Prepared& prepared, const Options& options, std::string why) {
+    if (options.resume == Resume::always)
+        throw Error("copy.refused",
+                    prepared.target->control().url().masked() + ": the unfinished copy " +
+                        prepared.unfinished + " cannot be gone on with: " + why,
+                    "with resume = false (--anew) its tables are dropped and the copy begins anew");
+    prepared.why_anew = std::move(why);
+    prepared.goes_on.reset();
+}
+
+// The truth about the chunks is there once no session of the dead process is left.
+void look_for_resume(Prepared& prepared, const Options& options, bool dry,
+                     const ProgressPtr& progress, Cancel& cancel) {
+    if (prepared.unfinished.empty())
+        return;
+    Ledger ledger(prepared.target->control());
+    if (!dry)
+        ledger.settle(
+            prepared.unfinished,
+            [&](const std::string& text) {
+                if (progress)
+                    progress->line("stdout", text);
+            },
+            cancel);
+    Recorded recorded = ledger.recorded(prepared.unfinished, cancel);
+    if (options.resume == Resume::never) {
+        prepared.why_anew = "it was asked for";
+    } else if (recorded.digest.empty()) {
+        prepared.why_anew = "no row had been loaded";
+    } else if (std::string why = why_not(recorded, prepared.fence, *prepared.source);
+               !why.empty()) {
+        begin_anew(prepared, options, std::move(why));
+    } else {
+        prepared.goes_on = std::move(recorded);
+    }
 }
 
 } // namespace
@@ -106,7 +157,11 @@ Prepared prepare(const db::Url& source, const db::Url& target, const Options& op
     source_options.filter.exclude.emplace_back(ledger_table);
     schema::Target description = out.target->description();
     source_options.target = description.server.flavour;
+    // What cannot be asked now would never hold anything back.
+    for (const db::Url& replica : options.replicas)
+        lag_s(*db::connect(replica, {}, cancel), cancel);
     source_options.streams = dry ? 1 : options.streams;
+    out.snapshot_at = time::monotonic();
     out.source = open_source(source, source_options, cancel);
     need_tables(source, out.source->database(), options);
     if (options.data_only &&
@@ -121,7 +176,9 @@ Prepared prepare(const db::Url& source, const db::Url& target, const Options& op
     need_tables(source, out.rules.database, {});
     if (source.engine == db::Engine::postgresql && target.engine == db::Engine::mysql)
         expect_tables(out, options);
-    out.restarts = out.target->make_ready(out.source->identity(), dry, cancel);
+    out.unfinished = out.target->make_ready(out.source->identity(), dry, cancel);
+    out.fence = fence_since(options, cancel);
+    look_for_resume(out, options, dry, progress, cancel);
     read_existing(out, cancel);
     out.scan =
         source.engine == db::Engine::sqlite
@@ -142,7 +199,11 @@ Prepared prepare(const db::Url& source, const db::Url& target, const Options& op
     use_existing(out, options);
     if (options.zero_dates_to_null && source.engine == db::Engine::mysql)
         zero_dates_to_null(out);
+    if (out.goes_on && out.goes_on->digest != digest_of(out.plan))
+        begin_anew(out, options, "tables, columns or options are not those that it was begun with");
     out.findings = out.scan.findings;
+    if (options.rejects > 0)
+        allow_rejects(out, options.rejects);
     add_refusals(out);
     if (out.plan.refusals.empty() && target.engine == db::Engine::mysql) {
         auto collisions = find_collisions(*out.source, *out.target, out.plan, options, cancel);

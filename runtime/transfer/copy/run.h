@@ -2,6 +2,7 @@
 #pragma once
 
 #include "runtime/transfer/copy/ends.h"
+#include "runtime/transfer/copy/ledger.h"
 
 namespace runbook::copy {
 
@@ -15,7 +16,11 @@ struct Prepared {
     schema::Plan plan;
     std::vector<Finding> findings;
     std::vector<ReportEntry> report;
-    std::string restarts; ///< unfinished run that make_ready dropped or would drop
+    std::string unfinished; ///< run of the same source that was cut off
+    std::string why_anew;   ///< why it has to be begun anew; empty where it is gone on with
+    std::optional<Recorded> goes_on; ///< what the ledger has of it, where it is gone on with
+    std::string fence;               ///< moment of the source's write fence
+    double snapshot_at = 0;          ///< monotonic
     double seconds = 0;
 };
 
@@ -26,5 +31,9 @@ Prepared prepare(const db::Url& source, const db::Url& target, const Options& op
 /// Loads every table; fills tables, rows and bytes of the result. Throws the first stream's error.
 void load(Prepared& prepared, const std::string& run, const Options& options,
           const ProgressPtr& progress, Cancel& cancel, CopyResult& result);
+
+/// Indexes, foreign keys, their proof, sequences: what follows the load.
+void finish(Prepared& prepared, const Options& options, const ProgressPtr& progress, Cancel& cancel,
+            std::int64_t rows);
 
 } // namespace runbook::copy

@@ -174,7 +174,7 @@ class Scanner {
             return;
         }
         out_.findings.push_back({table.name, probe.column->name, probe.problem, number,
-                                 samples(table, probe), probe.blocking});
+                                 samples(table, probe), probe.blocking, true});
     }
 
     /// Keys of the first bad rows; the values where the table has no key.

@@ -6,11 +6,14 @@
 
 #include "runtime/base/digest.h"
 #include "runtime/base/error.h"
+#include "runtime/base/text.h"
 
 #include <fmt/format.h>
 #include <sqlite3.h>
 
+#include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 
 namespace runbook::copy {
@@ -21,9 +24,9 @@ using schema::standard_name;
 class SqliteRows final : public RowSource {
   public:
     SqliteRows(db::Connection& connection, const std::string& select,
-               std::vector<catalog::Type> types, bool cells)
+               std::vector<catalog::Type> types, bool cells, std::int64_t before = -1)
         : connection_(connection), database_(static_cast<sqlite3*>(connection.native())),
-          types_(std::move(types)), cells_(cells) {
+          types_(std::move(types)), cells_(cells), place_(before) {
         if (sqlite3_prepare_v2(database_, select.c_str(), -1, &statement_, nullptr) != SQLITE_OK)
             fail();
     }
@@ -36,6 +39,8 @@ class SqliteRows final : public RowSource {
         if (code != SQLITE_ROW)
             fail();
         row_.clear();
+        if (place_ >= 0)
+            ++place_;
         int count = sqlite3_column_count(statement_);
         for (int i = 0; i < count; ++i) {
             if (cells_) {
@@ -51,6 +56,7 @@ class SqliteRows final : public RowSource {
         row = row_;
         return true;
     }
+    std::string place() const override { return place_ < 0 ? "" : std::to_string(place_); }
 
   private:
     [[noreturn]] void fail() {
@@ -121,6 +127,7 @@ class SqliteRows final : public RowSource {
     sqlite3_stmt* statement_ = nullptr;
     std::vector<catalog::Type> types_;
     bool cells_;
+    std::int64_t place_; ///< number of the last row in the part; -1: not counted
     std::string row_;
 };
 
@@ -140,9 +147,16 @@ class SqliteSession final : public SourceSession {
         : connection_(connection), cells_(cells) {}
     std::unique_ptr<RowSource> open(const Part& part, Cancel& cancel) override {
         cancel.check("the copy");
+        std::string sql = "SELECT " + select_list(part.table->columns) + " FROM " + part.from;
+        if (!part.order.empty())
+            sql += " ORDER BY " + part.order;
+        std::int64_t before = part.order.empty() ? -1 : 0;
+        if (!part.after.empty()) {
+            before = std::strtoll(part.after.c_str(), nullptr, 10);
+            sql += fmt::format(" LIMIT -1 OFFSET {}", before);
+        }
         return std::make_unique<SqliteRows>(
-            connection_, "SELECT " + select_list(part.table->columns) + " FROM " + part.from,
-            types_of(*part.table->source, part.table->columns), cells_);
+            connection_, sql, types_of(*part.table->source, part.table->columns), cells_, before);
     }
     void interrupt() noexcept override {
         sqlite3_interrupt(static_cast<sqlite3*>(connection_.native()));
@@ -189,6 +203,7 @@ class SqliteSource final : public Source {
         part.table = &table;
         part.from = standard_name(table.source->name);
         part.rows = table.source->estimated_rows;
+        part.order = order_of(*table.source);
         return {part};
     }
     /// One: a second session would be another snapshot.
@@ -198,6 +213,23 @@ class SqliteSource final : public Source {
     }
 
   private:
+    // The order in which the table is stored. An index over all columns would be read otherwise.
+    static std::string order_of(const catalog::Table& table) {
+        std::string key;
+        if (table.without_rowid && table.primary_key) {
+            for (const catalog::IndexPart& part : table.primary_key->parts)
+                key += (key.empty() ? "" : ", ") + standard_name(part.column);
+            return key;
+        }
+        for (const char* name : {"rowid", "_rowid_", "oid"})
+            if (std::none_of(table.columns.begin(), table.columns.end(),
+                             [&](const catalog::Column& column) {
+                                 return text::lower(column.name) == name;
+                             }))
+                return name;
+        return {};
+    }
+
     std::unique_ptr<db::Connection> connection_;
     catalog::Database database_;
     std::string snapshot_;

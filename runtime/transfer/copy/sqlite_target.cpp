@@ -181,18 +181,19 @@ class SqliteTargetSession final : public TargetSession {
     SqliteTargetSession(db::Connection& connection, bool cells, std::string run)
         : connection_(connection), cells_(cells), run_(std::move(run)) {}
 
-    void load(const Part& part, int chunk, Feed& feed, Cancel& cancel) override {
+    void load(const Part& part, int chunk, Feed& feed, bool, Cancel& cancel) override {
         Ledger ledger(connection_);
         connection_.begin(cancel);
         try {
-            ledger.begin_chunk(run_, part, chunk, cancel);
+            ledger.begin_chunk(
+                run_, part, chunk, [](const std::string&) {}, cancel);
             {
                 Insert insert(connection_, *part.table);
                 std::string_view row;
                 while (feed.next(row))
                     cells_ ? insert.row(row) : insert.fields(row);
             }
-            ledger.end_chunk(run_, part, chunk, feed.rows(), feed.bytes(), cancel);
+            ledger.end_chunk(run_, part, chunk, feed, 0, cancel);
             connection_.commit(cancel);
         } catch (...) {
             Cancel unstoppable;
@@ -200,11 +201,38 @@ class SqliteTargetSession final : public TargetSession {
             throw;
         }
     }
+    void finish(const schema::TargetTable& table, const std::string& kind, int number,
+                const std::string& sql, bool, Cancel& cancel) override {
+        std::string begin = text::lower(sql.substr(0, sql.find_first_of("(\"[`'")));
+        bool view = begin.starts_with("create") && begin.find(" view ") != std::string::npos;
+        Ledger ledger(connection_);
+        connection_.begin(cancel);
+        try {
+            ledger.object(run_, kind, table.name, "begun", cancel, number);
+            connection_.execute(sql, {}, {}, cancel);
+            if (view)
+                ledger_view(ledger, cancel);
+            ledger.object(run_, kind, table.name, "done", cancel, number);
+            connection_.commit(cancel);
+        } catch (const Error& error) {
+            Cancel unstoppable;
+            connection_.rollback(unstoppable);
+            throw Error(error.kind(), kind + " of " + table.name + ": " + error.message(),
+                        error.hint());
+        }
+    }
+    db::Connection& connection() override { return connection_; }
     void interrupt() noexcept override {
         sqlite3_interrupt(static_cast<sqlite3*>(connection_.native()));
     }
 
   private:
+    void ledger_view(Ledger& ledger, Cancel& cancel) {
+        Value name = db::fetch_value(connection_, "SELECT name FROM sqlite_schema WHERE type = "
+                                                  "'view' ORDER BY rowid DESC LIMIT 1");
+        if (const auto* text = name.get<std::string>())
+            ledger.object(run_, "view", *text, "begun", cancel);
+    }
     db::Connection& connection_;
     bool cells_;
     std::string run_;
@@ -212,7 +240,8 @@ class SqliteTargetSession final : public TargetSession {
 
 class SqliteTarget final : public Target {
   public:
-    SqliteTarget(const db::Url& url, Cancel& cancel) : url_(url) {
+    SqliteTarget(const db::Url& url, std::int64_t rejects, Cancel& cancel)
+        : url_(url), rejects_(rejects) {
         db::ConnectOptions options;
         options.access = db::Access::write;
         connection_ = db::connect(url, options, cancel);
@@ -221,7 +250,12 @@ class SqliteTarget final : public Target {
     void expect(db::Engine source) override { cells_ = source == db::Engine::sqlite; }
     int most_streams() const override { return 1; }
 
-    std::string make_ready(const std::string& source, bool dry, Cancel& cancel) override {
+    std::string make_ready(const std::string& source, bool, Cancel& cancel) override {
+        if (rejects_ > 0)
+            throw Error("db.unsupported", url_.masked() +
+                                              ": SQLite takes every row or none: "
+                                              "rows are rejected into PostgreSQL, MySQL "
+                                              "and MariaDB only");
         if (source == connection_->server().identity)
             throw Error("copy.refused", url_.masked() + ": source and target are the same file");
         std::vector<std::string> there;
@@ -234,38 +268,22 @@ class SqliteTarget final : public Target {
         State state = ledger.read(cancel);
         std::vector<std::string> ours = ledger.tables(cancel), views = ledger.views(cancel);
         ours.insert(ours.end(), views.begin(), views.end());
-        std::string restarted = check_empty(url_, there, ours, state, source);
-        if (!restarted.empty() && !dry)
-            discard(cancel);
-        return restarted;
+        return check_empty(url_, there, ours, state, source);
     }
     void begin_run(const std::string& run, const std::string& source, const std::string& snapshot,
-                   Cancel& cancel) override {
-        run_ = run;
-        connection_->script("PRAGMA foreign_keys = off", cancel);
+                   const std::string& fence, Cancel& cancel) override {
+        continue_run(run, cancel);
         Ledger ledger(*connection_);
         ledger.create(cancel);
-        ledger.begin_run(run, source, snapshot, cancel);
+        ledger.begin_run(run, source, snapshot, fence, cancel);
+    }
+    void continue_run(const std::string& run, Cancel& cancel) override {
+        run_ = run;
+        connection_->script("PRAGMA foreign_keys = off", cancel);
     }
     void create(const schema::TargetTable& table, Cancel& cancel) override {
         Ledger(*connection_).object(run_, "table", table.name, "begun", cancel);
         connection_->execute(table.create, {}, {}, cancel);
-    }
-    void finish(const schema::TargetTable& table, const std::string& kind, const std::string& sql,
-                Cancel& cancel) override {
-        std::string begin = text::lower(sql.substr(0, sql.find_first_of("(\"[`'")));
-        bool view = begin.starts_with("create") && begin.find(" view ") != std::string::npos;
-        connection_->begin(cancel);
-        try {
-            connection_->execute(sql, {}, {}, cancel);
-            if (view)
-                ledger_view(cancel);
-            connection_->commit(cancel);
-        } catch (const Error& error) {
-            connection_->rollback(cancel);
-            throw Error(error.kind(), kind + " of " + table.name + ": " + error.message(),
-                        error.hint());
-        }
     }
     void end_run(std::int64_t tables, std::int64_t rows, Cancel& cancel) override {
         Ledger(*connection_).end_run(run_, tables, rows, cancel);
@@ -288,14 +306,8 @@ class SqliteTarget final : public Target {
     }
 
   private:
-    void ledger_view(Cancel& cancel) {
-        Value name = db::fetch_value(*connection_, "SELECT name FROM sqlite_schema WHERE type = "
-                                                   "'view' ORDER BY rowid DESC LIMIT 1");
-        if (const auto* text = name.get<std::string>())
-            Ledger(*connection_).object(run_, "view", *text, "begun", cancel);
-    }
-
     db::Url url_;
+    std::int64_t rejects_;
     std::unique_ptr<db::Connection> connection_;
     bool cells_ = true;
     std::string run_;
@@ -322,7 +334,8 @@ schema::Plan plan_sqlite_to_sqlite(Source& source, Cancel& cancel) {
     catalog::each_row(
         source.holder(),
         "SELECT type, name, tbl_name, coalesce(sql, '') AS sql FROM sqlite_schema WHERE name NOT "
-        "LIKE 'sqlite\\_%' ESCAPE '\\' AND name <> '_runbook_copy' ORDER BY rowid",
+        "LIKE 'sqlite\\_%' ESCAPE '\\' AND name NOT LIKE '\\_runbook\\_%' ESCAPE '\\' ORDER BY "
+        "rowid",
         {}, cancel, [&](const catalog::Row& row) {
             std::string type = row.text("type"), name = row.text("name");
             auto table = tables.find(row.text("tbl_name"));
@@ -357,8 +370,9 @@ schema::Plan plan_sqlite_to_sqlite(Source& source, Cancel& cancel) {
     return plan;
 }
 
-std::unique_ptr<Target> open_sqlite_target(const db::Url& url, const Options&, Cancel& cancel) {
-    return std::make_unique<SqliteTarget>(url, cancel);
+std::unique_ptr<Target> open_sqlite_target(const db::Url& url, const Options& options,
+                                           Cancel& cancel) {
+    return std::make_unique<SqliteTarget>(url, options.rejects, cancel);
 }
 
 } // namespace runbook::copy
