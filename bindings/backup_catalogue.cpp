@@ -17,7 +17,7 @@ struct PruneOptions {
 };
 struct PolicyOptions {
     std::vector<std::string> from{"backup/"};
-    bind::Duration every{backup::day}, grace, restored;
+    bind::Duration every{backup::day}, grace, restored, rto;
     std::int64_t keep = 1;
     double shrink = 0.5;
 };
@@ -57,9 +57,10 @@ struct Describe<PolicyOptions> {
             field("keep", &PolicyOptions::keep, "whole backups that must be there; 1"),
             field("restored", &PolicyOptions::restored,
                   "the newest test-restored one must be younger; not asked"),
+            field("rto", &PolicyOptions::rto, "the newest test restore took no longer; not asked"),
             field("shrink", &PolicyOptions::shrink,
-                  "a backup smaller than this share of the one before is suspicious; 0.5, 0: not "
-                  "asked")};
+                  "a backup smaller than this share of the one before is suspicious, and one of "
+                  "three times its size, or without a table that it had; 0.5, 0: not asked")};
         return all;
     }
 };
@@ -94,20 +95,20 @@ Value to_value(const std::vector<backup::Decision>& decisions, bool removed) {
     return Map{{"kept", stay}, {"removed", go}, {"preview", !removed}};
 }
 
-void register_look(bind::Area& area) {
+void register_look(bind::Area& area, const KeysPtr& keys) {
     area.def("list", "The backups in folders, newest first.")
-        .param("folders", "a folder, or a list; copies of one backup are one entry")
+        .param("folders", "a folder or repository, or a list; copies of one backup are one entry")
         .returns("table[]", "each as backup.create, and `age` in seconds, `whole`, `problem` where "
                             "it does not count, `pinned` where it was")
-        .raises({"permission", "fs"})
+        .raises({"backup.repository", "permission", "fs"})
         .reads()
         .example(std::string(sample) + "local all = backup.list('backup/')\n"
                                        "assert(#all == 1 and all[1].file == made.file)")
-        .native([](bind::Call& call, std::vector<std::string> folders) -> bind::Job<Value> {
+        .native([keys](bind::Call& call, std::vector<std::string> folders) -> bind::Job<Value> {
             check_folders(call, folders);
-            return {[folders](Cancel&) {
+            return {[folders, keys = *keys](Cancel& cancel) {
                 List entries;
-                for (const backup::Entry& entry : backup::list(folders))
+                for (const backup::Entry& entry : backup::list(folders, keys, &cancel))
                     entries.push_back(to_value(entry));
                 return Value(entries);
             }};
@@ -118,23 +119,25 @@ void register_look(bind::Area& area) {
         .returns("table",
                  "{met, level = \"ok\" | \"warning\" | \"critical\", missed, age, why}: one "
                  "missed backup is a warning, two in a row or none at all are critical")
-        .raises({"permission", "fs", "usage"})
+        .raises({"backup.repository", "permission", "fs", "usage"})
         .reads()
         .example(std::string(sample) + "assert(backup.policy(c, { every = '24h' }).met)\n"
                                        "local strict = backup.policy(c, { keep = 3 })\n"
                                        "assert(strict.why[1] == '1 whole backup, required are 3')")
-        .native([](bind::Call& call, HandlePtr source, PolicyOptions given) -> bind::Job<Value> {
+        .native([keys](bind::Call& call, HandlePtr source,
+                       PolicyOptions given) -> bind::Job<Value> {
             check_folders(call, given.from);
-            return {[source, given](Cancel&) {
+            return {[source, given, keys = *keys](Cancel& cancel) {
                 backup::Policy policy;
                 policy.every = given.every.seconds;
                 policy.grace = given.grace.seconds;
                 policy.keep = static_cast<int>(given.keep);
                 policy.restored = given.restored.seconds;
+                policy.rto = given.rto.seconds;
                 policy.shrink = given.shrink;
                 const backup::Health health =
-                    backup::health(backup::list(given.from), backup::source_name(source->url()),
-                                   policy, time::now_micros());
+                    backup::health(backup::list(given.from, keys, &cancel),
+                                   backup::source_name(source->url()), policy, time::now_micros());
                 List why;
                 for (const std::string& text : health.why)
                     why.push_back(text);
@@ -145,19 +148,19 @@ void register_look(bind::Area& area) {
         });
 }
 
-void register_change(bind::Area& area) {
+void register_change(bind::Area& area, const KeysPtr& keys) {
     area.def("prune", "Removes backups that no rule keeps. The newest `keep` of each database, "
                       "pinned and broken ones always stay.")
-        .param("folders", "a folder, or a list")
+        .param("folders", "a folder or repository, or a list")
         .param("options", "what stays")
         .returns("table", "{kept, removed, preview}: lists of {file, why, started, bytes}")
-        .raises({"permission", "fs", "usage"})
+        .raises({"backup.repository", "permission", "fs", "usage"})
         .writes()
         .example(std::string(sample) +
                  "local done = backup.prune('backup/', { keep = 3, days = 30 })\n"
                  "assert(#done.removed == 0 and done.kept[1].why == 'among the last 3')")
-        .native([](bind::Call& call, std::vector<std::string> folders,
-                   PruneOptions given) -> bind::Job<Value> {
+        .native([keys](bind::Call& call, std::vector<std::string> folders,
+                       PruneOptions given) -> bind::Job<Value> {
             check_folders(call, folders);
             backup::Keep keep;
             keep.last = static_cast<int>(given.keep);
@@ -165,59 +168,66 @@ void register_change(bind::Area& area) {
             keep.hourly = given.hourly.seconds;
             keep.daily = given.daily.seconds;
             keep.weekly = given.weekly.seconds;
-            return {[folders, keep, preview = given.preview](Cancel&) {
-                return to_value(backup::prune(folders, {}, keep, !preview), !preview);
+            return {[folders, keep, preview = given.preview, keys = *keys](Cancel& cancel) {
+                return to_value(backup::prune(folders, {}, keep, !preview, keys, &cancel),
+                                !preview);
             }};
         });
     area.def("pin", "Keeps a backup from being pruned.")
         .param("backup", "path, or a result of backup.create")
         .param("why", "noted beside it")
-        .raises({"backup.unverified", "permission", "fs"})
+        .raises(
+            {"backup.unverified", "backup.repository", "permission", "fs", "cancelled", "timeout"})
         .writes()
         .example(std::string(sample) +
                  "backup.pin(made, 'before the migration')\n"
                  "assert(backup.list('backup/')[1].pinned == 'before the migration')")
-        .native([](bind::Call& call, Value which, std::string why) {
+        .native([keys](bind::Call& call, Value which, std::string why) -> bind::Job<void> {
             const std::string file = backup_file(which, "backup.pin");
-            call.permissions().check_file(file);
+            check_place(call, file);
             if (why.empty())
                 throw Error("argument", "backup.pin: argument 2 'why': a reason expected, got ''");
-            backup::pin(file, why);
+            return {[file, why, keys = *keys](Cancel&) { backup::pin(file, why, keys); }};
         });
     area.def("unpin", "Lets a pinned backup go again.")
         .param("backup", "path, or a result of backup.create")
-        .raises({"backup.unverified", "permission", "fs"})
+        .raises(
+            {"backup.unverified", "backup.repository", "permission", "fs", "cancelled", "timeout"})
         .writes()
         .example(std::string(sample) + "backup.pin(made, 'audit')\n"
                                        "backup.unpin(made)\n"
                                        "assert(backup.list('backup/')[1].pinned == nil)")
-        .native([](bind::Call& call, Value which) {
+        .native([keys](bind::Call& call, Value which) -> bind::Job<void> {
             const std::string file = backup_file(which, "backup.unpin");
-            call.permissions().check_file(file);
-            backup::pin(file, {});
+            check_place(call, file);
+            return {[file, keys = *keys](Cancel&) { backup::pin(file, {}, keys); }};
         });
-    area.def("copy_to", "Copies a backup into another folder and reads the copy back.")
+    area.def("copy_to", "Copies a backup into another folder or repository, or out of one, and "
+                        "reads the copy back.")
         .param("backup", "path, or a result of backup.create")
-        .param("folder", "made where it is missing")
+        .param("folder", "made where it is missing; or a repository")
         .returns("string", "path of the copy")
-        .raises({"backup.unverified", "permission", "fs", "cancelled", "timeout"})
+        .raises(
+            {"backup.unverified", "backup.repository", "permission", "fs", "cancelled", "timeout"})
         .writes()
         .example(std::string(sample) + "local copy = backup.copy_to(made, 'elsewhere/')\n"
                                        "assert(backup.verify(copy).sha256 == made.sha256)")
-        .native([](bind::Call& call, Value which, std::string folder) -> bind::Job<std::string> {
-            const std::string file = backup_file(which, "backup.copy_to");
-            call.permissions().check_file(file);
-            call.permissions().check_file(folder);
-            return {
-                [file, folder](Cancel& cancel) { return backup::copy_to(file, folder, cancel); }};
-        });
+        .native(
+            [keys](bind::Call& call, Value which, std::string folder) -> bind::Job<std::string> {
+                const std::string file = backup_file(which, "backup.copy_to");
+                check_place(call, file);
+                check_place(call, folder);
+                return {[file, folder, keys = *keys](Cancel& cancel) {
+                    return backup::copy_to(file, folder, cancel, keys);
+                }};
+            });
 }
 
 } // namespace
 
-void register_backup_catalogue(bind::Area& area) {
-    register_look(area);
-    register_change(area);
+void register_backup_catalogue(bind::Area& area, const KeysPtr& keys) {
+    register_look(area, keys);
+    register_change(area, keys);
 }
 
 } // namespace runbook::bindings

@@ -382,15 +382,31 @@ function statement.close(statement) end
 ---@class backuplib
 backup = {}
 
+---@class backup.repository.options
+---@field password? secret a secret; else RESTIC_PASSWORD_FILE, RESTIC_PASSWORD_COMMAND
+---@field env? table of the store: { AWS_ACCESS_KEY_ID = …, AWS_SECRET_ACCESS_KEY = a secret }
+
+---Names a restic repository and what opens it: encrypted, deduplicated, off-site.
+---@param location string a folder, or sftp:USER@HOST:/PATH, rest:URL, s3:HOST/BUCKET…
+---@param options? backup.repository.options its password
+---@return string "restic:LOCATION", for wherever a folder of backups is taken
+function backup.repository(location, options) end
+
+---Makes an empty repository.
+---@param repository string from backup.repository
+function backup.init(repository) end
+
 ---@class backup.create.options
----@field to? string[] folders, each gets a copy; backup/
+---@field to? string[] folders and repositories (backup.repository), each gets a copy; backup/
+---@field format? string PostgreSQL: custom or directory; MySQL, MariaDB: mysqldump (each server's own tool) or mydumper
+---@field jobs? integer parallel connections, 1; more than one: directory, mydumper
 ---@field name? string name without ending; database and time
----@field tool? string path of pg_dump, mysqldump or mariadb-dump; else RUNBOOK_PG_DUMP, RUNBOOK_MYSQLDUMP, RUNBOOK_MARIADB_DUMP, then PATH
+---@field tool? string path of pg_dump, mysqldump, mariadb-dump or mydumper; else RUNBOOK_PG_DUMP, RUNBOOK_MYSQLDUMP, RUNBOOK_MARIADB_DUMP, RUNBOOK_MYDUMPER, then PATH
 
 ---Dumps a database, reads the dump back, and counts its rows in the dump's own snapshot.
 ---@param source connection the database
 ---@param options? backup.create.options where to, and with which tool
----@return table {file, files, bytes, sha256, engine, server_version, tool, source, tables, rows, counts, started, seconds, mark, verified = "read"}: mark is for db.written_since
+---@return table {file, files, bytes, sha256, engine, server_version, tool, source, tables, rows, counts, objects, position, unusual, inexact, started, seconds, mark, verified = "read"}: mark is for db.written_since, position is where the server's log stood before, unusual tells what does not fit the backups before, inexact which values the dump rounds
 function backup.create(source, options) end
 
 ---@class backup.latest.options
@@ -403,14 +419,16 @@ function backup.create(source, options) end
 ---@return table as backup.create, and `age` in seconds
 function backup.latest(source, options) end
 
----Reads a backup: its digest, then all of it as a restore would.
+---Reads a backup: its digest, then all of it as a restore would; of a repository every byte.
 ---@param backup any path, or a result of backup.create
 ---@return table as backup.create
 function backup.verify(backup) end
 
 ---@class backup.test_restore.options
 ---@field counts? table test restore: rows by table that must be there
----@field tool? string path of pg_restore, mysql or mariadb; else RUNBOOK_PG_RESTORE, RUNBOOK_MYSQL, RUNBOOK_MARIADB, then PATH
+---@field tool? string path of pg_restore, mysql, mariadb or myloader; else RUNBOOK_PG_RESTORE, RUNBOOK_MYSQL, RUNBOOK_MARIADB, RUNBOOK_MYLOADER, then PATH
+---@field tables? string[] restore: only these; the target may hold others
+---@field jobs? integer parallel connections, 1; pg_restore without replace, and myloader
 ---@field replace? boolean restore: tables that are there already are replaced
 ---@field privileges? boolean restore with replace, PostgreSQL: what was granted on them comes back too (default true; false where its roles are not there)
 
@@ -423,11 +441,13 @@ function backup.test_restore(backup, scratch, options) end
 
 ---@class backup.restore.options
 ---@field counts? table test restore: rows by table that must be there
----@field tool? string path of pg_restore, mysql or mariadb; else RUNBOOK_PG_RESTORE, RUNBOOK_MYSQL, RUNBOOK_MARIADB, then PATH
+---@field tool? string path of pg_restore, mysql, mariadb or myloader; else RUNBOOK_PG_RESTORE, RUNBOOK_MYSQL, RUNBOOK_MARIADB, RUNBOOK_MYLOADER, then PATH
+---@field tables? string[] restore: only these; the target may hold others
+---@field jobs? integer parallel connections, 1; pg_restore without replace, and myloader
 ---@field replace? boolean restore: tables that are there already are replaced
 ---@field privileges? boolean restore with replace, PostgreSQL: what was granted on them comes back too (default true; false where its roles are not there)
 
----Restores a backup into an empty database.
+---Restores a backup, or some of its tables, into a database.
 ---@param backup any path, or a result of backup.create
 ---@param target connection the database; its tables are replaced with replace = true only
 ---@param options? backup.restore.options how
@@ -435,7 +455,7 @@ function backup.test_restore(backup, scratch, options) end
 function backup.restore(backup, target, options) end
 
 ---The backups in folders, newest first.
----@param folders string[] a folder, or a list; copies of one backup are one entry
+---@param folders string[] a folder or repository, or a list; copies of one backup are one entry
 ---@return table[] each as backup.create, and `age` in seconds, `whole`, `problem` where it does not count, `pinned` where it was
 function backup.list(folders) end
 
@@ -445,7 +465,8 @@ function backup.list(folders) end
 ---@field grace? string|number how late it may be; a tenth of every
 ---@field keep? integer whole backups that must be there; 1
 ---@field restored? string|number the newest test-restored one must be younger; not asked
----@field shrink? number a backup smaller than this share of the one before is suspicious; 0.5, 0: not asked
+---@field rto? string|number the newest test restore took no longer; not asked
+---@field shrink? number a backup smaller than this share of the one before is suspicious, and one of three times its size, or without a table that it had; 0.5, 0: not asked
 
 ---Whether a database has the backups that it should have.
 ---@param source connection the database
@@ -463,7 +484,7 @@ function backup.policy(source, options) end
 ---@field preview? boolean only say what would go
 
 ---Removes backups that no rule keeps. The newest `keep` of each database, pinned and broken ones always stay.
----@param folders string[] a folder, or a list
+---@param folders string[] a folder or repository, or a list
 ---@param options? backup.prune.options what stays
 ---@return table {kept, removed, preview}: lists of {file, why, started, bytes}
 function backup.prune(folders, options) end
@@ -477,9 +498,9 @@ function backup.pin(backup, why) end
 ---@param backup any path, or a result of backup.create
 function backup.unpin(backup) end
 
----Copies a backup into another folder and reads the copy back.
+---Copies a backup into another folder or repository, or out of one, and reads the copy back.
 ---@param backup any path, or a result of backup.create
----@param folder string made where it is missing
+---@param folder string made where it is missing; or a repository
 ---@return string path of the copy
 function backup.copy_to(backup, folder) end
 

@@ -21,18 +21,25 @@ struct Entry {
 /// All backups in the folders, newest first; copies of one backup (same digest, source and start)
 /// are one entry. A file that is no manifest of a backup is passed over. Throws `fs` where a folder
 /// cannot be read.
-std::vector<Entry> list(const std::vector<std::string>& folders);
+/// `backup.repository` where a repository cannot be opened.
+std::vector<Entry> list(const std::vector<std::string>& folders, const Keys& keys = {},
+                        Cancel* cancel = nullptr);
 
 /// The newest of `entries` from `source` (source_name(), or empty for any) that is whole, or null.
 const Entry* newest(const std::vector<Entry>& entries, const std::string& source);
 
 /// Notes in the manifests of all copies that prune() must leave this backup alone, and why; an
 /// empty `why` takes the note away. Throws `backup.unverified` where there is no manifest, `fs`.
-void pin(const std::string& file, const std::string& why);
+void pin(const std::string& file, const std::string& why, const Keys& keys = {});
 
-/// Copies a backup into another folder: reads the copy back, compares its digest, and notes it in
-/// the manifests of all copies. Returns the new path. Throws `backup.unverified`, `fs`,
-/// `cancelled`.
-std::string copy_to(const std::string& file, const std::string& folder, Cancel& cancel);
+/// Copies a backup into another folder or repository, or out of one: reads the copy back, compares
+/// its digest, and notes it in the manifests of all copies. Returns the new path. Throws
+/// `backup.unverified`, `fs`, `cancelled`.
+std::string copy_to(const std::string& file, const std::string& folder, Cancel& cancel,
+                    const Keys& keys = {});
+
+/// What does not fit the last five whole backups of the same source and kind, a sentence each: a
+/// size far from theirs, tables that are gone or empty now.
+std::vector<std::string> unusual(const Backup& made, const std::vector<Entry>& entries);
 
 } // namespace runbook::backup

@@ -1,10 +1,15 @@
 #include "runtime/backup/dump_scan.h"
 
+#include "runtime/backup/tree.h"
 #include "runtime/base/error.h"
 
+#include <algorithm>
+#include <array>
 #include <cstring>
 #include <fmt/format.h>
 #include <fstream>
+#include <set>
+#include <utility>
 #include <vector>
 
 namespace runbook::backup {
@@ -14,6 +19,14 @@ constexpr std::string_view insert_head = "INSERT INTO `";
 constexpr std::string_view create_head = "CREATE TABLE `";
 constexpr std::size_t longest_head =
     512; ///< a name has at most 64 characters, each at most 4 bytes, quoted
+
+constexpr std::array<bool, 256> bytes_of(std::string_view chars) {
+    std::array<bool, 256> set{};
+    for (char c : chars)
+        set[static_cast<unsigned char>(c)] = true;
+    return set;
+}
+constexpr auto in_tuple = bytes_of("'\")"), in_text = bytes_of("'\"\\");
 
 /// The name behind `head` and whether its closing quote is there; `` stands for one `.
 bool read_name(std::string_view text, std::string& name) {
@@ -33,17 +46,19 @@ bool read_name(std::string_view text, std::string& name) {
 } // namespace
 
 void DumpScan::feed(std::string_view data) {
-    for (std::size_t i = 0; i < data.size(); ++i) {
-        if (state_ == State::text) { // most of a dump: jump to what matters
-            std::size_t next = data.find_first_of("'\\", i);
-            if (next == std::string_view::npos)
+    empty_ = empty_ && data.empty();
+    const std::size_t size = data.size();
+    for (std::size_t i = 0; i < size; ++i) {
+        if (state_ == State::text || state_ == State::tuple) { // most of a dump: to what matters
+            const auto& matters = state_ == State::tuple ? in_tuple : in_text;
+            while (i < size && !matters[static_cast<unsigned char>(data[i])])
+                ++i;
+            if (i == size)
                 return;
-            i = next;
         } else if (state_ == State::skip) {
-            std::size_t next = data.find('\n', i);
-            if (next == std::string_view::npos)
+            i = data.find('\n', i);
+            if (i == std::string_view::npos)
                 return;
-            i = next;
         }
         one(data[i]);
     }
@@ -82,15 +97,16 @@ void DumpScan::one(char c) {
             state_ = State::insert; // a doubled quote opens it again
         return;
     case State::tuple:
-        if (c == '\'')
+        if (c == '\'' || c == '"') {
+            quote_ = c;
             state_ = State::text;
-        else if (c == ')')
+        } else if (c == ')')
             state_ = State::insert;
         return;
     case State::text:
         if (c == '\\')
             state_ = State::escape;
-        else if (c == '\'')
+        else if (c == quote_)
             state_ = State::tuple; // a doubled quote opens it again
         return;
     case State::escape:
@@ -143,27 +159,143 @@ void DumpScan::finish() {
         line_done(head_);
 }
 
-Counts scan_dump(const std::string& file, Cancel& cancel) {
+namespace {
+
+/// Feeds all of a file to whoever takes blocks; false where it is empty.
+template <class Take>
+bool read_blocks(const std::string& file, Cancel& cancel, Take take) {
     std::ifstream in(file, std::ios::binary);
     if (!in)
         throw Error("fs", fmt::format("{}: cannot read: {}", file, std::strerror(errno)));
-    DumpScan scan;
     std::vector<char> block(1 << 20);
-    bool empty = true;
+    bool any = false;
     while (in.read(block.data(), static_cast<std::streamsize>(block.size())), in.gcount() > 0) {
         cancel.check("reading the dump");
-        empty = false;
-        scan.feed({block.data(), static_cast<std::size_t>(in.gcount())});
+        any = true;
+        take(std::string_view(block.data(), static_cast<std::size_t>(in.gcount())));
     }
     if (in.bad())
         throw Error("fs", fmt::format("{}: cannot read: {}", file, std::strerror(errno)));
-    scan.finish();
-    if (empty)
+    return any;
+}
+
+} // namespace
+
+void check_scan(const DumpScan& scan, const std::string& file) {
+    if (scan.empty())
         throw Error("backup.unverified", fmt::format("{}: the dump is empty", file));
     if (!scan.complete())
         throw Error("backup.unverified",
                     fmt::format("{}: the dump ends early: its last line is missing", file));
+}
+
+Counts scan_dump(const std::string& file, Cancel& cancel) {
+    DumpScan scan;
+    read_blocks(file, cancel, [&](std::string_view data) { scan.feed(data); });
+    scan.finish();
+    check_scan(scan, file);
     return scan.counts();
+}
+
+namespace {
+
+Counts scan_one(const std::string& folder, const std::string& name, Cancel& cancel) {
+    DumpScan scan;
+    std::string end;
+    read_blocks(folder + "/" + name, cancel, [&](std::string_view data) {
+        scan.feed(data);
+        end = data.size() > 1 ? data.substr(data.size() - 2) : end + std::string(data);
+    });
+    const bool ended = scan.ended();
+    scan.finish();
+    if (scan.empty() && name.find("-schema") == std::string::npos)
+        return {}; // of a table without rows
+    if (!ended || !end.ends_with(";\n"))
+        throw Error("backup.unverified",
+                    fmt::format("{}: {} ends early: in the middle of a statement", folder, name));
+    return scan.counts();
+}
+
+} // namespace
+
+Counts scan_folder(const std::string& folder, Cancel& cancel) {
+    std::vector<std::string> names = tree_files(folder);
+    std::erase_if(names, [](const std::string& name) {
+        return !name.ends_with(".sql") || name.find('/') != std::string::npos;
+    });
+    Counts counts;
+    for (const std::string& name : names)
+        for (const auto& [table, rows] : scan_one(folder, name, cancel))
+            counts[table] += rows;
+    return counts;
+}
+
+void cut_tables(const std::string& file, const std::vector<std::string>& tables,
+                const std::string& to, Cancel& cancel) {
+    std::ofstream out(to, std::ios::binary);
+    std::set<std::string> found;
+    // Every section opens with a comment between two lines of "--"; what stands before the first
+    // and from "SET TIME_ZONE" on holds the session's settings.
+    enum class Part { head, wanted, other, tail } part = Part::head;
+    bool rule = false;   // the line before was "--"
+    bool inside = false; // of a routine's text, where any line may stand
+    std::string line;
+    bool known = false;
+    auto decide = [&] {
+        known = true;
+        if (line.starts_with("DELIMITER "))
+            inside = !line.starts_with("DELIMITER ;\n");
+        const bool ruled = std::exchange(rule, line == "--\n");
+        if (inside || part == Part::tail)
+            return;
+        const bool structure = line.starts_with("-- Table structure for table `");
+        if (structure || line.starts_with("-- Dumping data for table `")) {
+            std::string name;
+            read_name(std::string_view(line).substr(line.find('`') + 1), name);
+            const bool wanted = std::find(tables.begin(), tables.end(), name) != tables.end();
+            part = wanted ? Part::wanted : Part::other;
+            if (wanted && structure)
+                found.insert(name);
+        } else if (ruled && line.starts_with("-- ") && !line.starts_with("-- Host: ")) {
+            part = Part::other; // views, routines, events
+        } else if (line.starts_with("/*!40103 SET TIME_ZONE=@OLD_TIME_ZONE")) {
+            part = Part::tail;
+        }
+    };
+    read_blocks(file, cancel, [&](std::string_view data) {
+        while (!data.empty()) {
+            const std::size_t end = data.find('\n');
+            const std::string_view piece =
+                data.substr(0, end == std::string_view::npos ? end : end + 1);
+            data.remove_prefix(piece.size());
+            const bool whole = piece.ends_with('\n');
+            if (!known) {
+                line += piece;
+                if (!whole && line.size() < longest_head)
+                    continue;
+                decide();
+                if (part != Part::other)
+                    out << line;
+            } else if (part != Part::other) {
+                out << piece;
+            }
+            if (whole) {
+                line.clear();
+                known = false;
+            }
+        }
+    });
+    if (!known && !line.empty()) { // a last line without its end
+        decide();
+        if (part != Part::other)
+            out << line;
+    }
+    out.close();
+    if (!out)
+        throw Error("fs", fmt::format("{}: cannot write: {}", to, std::strerror(errno)));
+    for (const std::string& table : tables)
+        if (!found.contains(table))
+            throw Error("backup.unverified", fmt::format("{}: no table {} in it", file, table));
 }
 
 } // namespace runbook::backup

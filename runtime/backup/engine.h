@@ -13,32 +13,43 @@ namespace runbook::backup {
 
 /// What the engine's own dump knows; the rest is common.
 struct Dumped {
-    std::string server_version, engine, tool;
+    std::string server_version, engine, tool, position;
     Counts counts;
+    Objects objects;
+    bool read = false;  ///< it was read back while or after it was written, as read() would
+    std::string sha256; ///< of a single file, where it was computed on the way
+    std::vector<std::string> inexact; ///< values that this dump cannot hold exactly
 };
 
 class Engine {
   public:
     virtual ~Engine() = default;
-    virtual const char* ending() const = 0; ///< ".dump"
-    /// Writes `file`, which exists and is empty.
+    virtual const char* ending() const = 0;       ///< ".dump"
+    virtual bool folder() const { return false; } ///< the dump is a folder of files
+    /// Writes `file`, which exists and is empty. Whatever can be refused is refused first.
     virtual Dumped dump(const db::Url& source, const std::string& file, const Options& options,
                         Cancel& cancel) = 0;
     /// Reads all of it as a restore would. `counts` are what must be in it.
     virtual void read(const std::string& file, const Counts& counts, Cancel& cancel) = 0;
     /// Restores into an existing database (a file for SQLite); `replace` drops what is there.
+    /// `objects` are those of the manifest, for who restores single tables.
     virtual void restore(const std::string& file, const db::Url& target,
-                         const RestoreOptions& options, Cancel& cancel) = 0;
+                         const RestoreOptions& options, const Objects& objects, Cancel& cancel) = 0;
+    virtual db::Engine engine() const = 0;
     /// A new database on the server of `scratch`, and its end. SQLite: a file.
     virtual db::Url make_scratch(const db::Url& scratch, Cancel& cancel) = 0;
     virtual void drop_scratch(const db::Url& made, const db::Url& scratch) = 0;
     virtual Counts count(const db::Url& target, Cancel& cancel) = 0;
+    virtual Objects objects(const db::Url& target, Cancel& cancel) = 0;
 };
 
-std::unique_ptr<Engine> postgresql();
-std::unique_ptr<Engine> mysql();
+std::unique_ptr<Engine> postgresql();           ///< pg_dump's custom format
+std::unique_ptr<Engine> postgresql_directory(); ///< its directory format, in parallel
+std::unique_ptr<Engine> mysql();                ///< mysqldump, mariadb-dump
+std::unique_ptr<Engine> mydumper();
 std::unique_ptr<Engine> sqlite();
-std::unique_ptr<Engine> engine_for(db::Engine engine);
+/// Throws `usage` for a format that the engine does not have.
+std::unique_ptr<Engine> engine_for(db::Engine engine, const std::string& format = {}, int jobs = 1);
 /// By the file's ending; throws `usage`.
 std::unique_ptr<Engine> engine_of_file(const std::string& file);
 
@@ -57,6 +68,8 @@ process::Result run_tool(const process::Command& command, const std::string& wha
 /// Reports the growing size of a file about twice a second.
 std::function<void()> size_reporter(const ProgressPtr& progress, const std::string& file);
 std::unique_ptr<db::Connection> open(const db::Url& url, db::Access access, Cancel& cancel);
+/// First column of the first row, as db::fetch_value; a cancel reaches the statement.
+Value ask(db::Connection& connection, const std::string& sql, Cancel& cancel);
 /// A name that nobody else uses: "runbook_restore_…".
 std::string scratch_name();
 

@@ -1,15 +1,18 @@
 #include "runtime/backup/files.h"
 
+#include "runtime/backup/tree.h"
 #include "runtime/base/error.h"
 #include "runtime/base/files.h"
 #include "runtime/base/text.h"
 
 #include <cerrno>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
 #include <filesystem>
 #include <fmt/format.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 namespace runbook::backup {
@@ -33,12 +36,6 @@ struct File {
     File& operator=(const File&) = delete;
 };
 
-void sync_path(const std::string& path, int flags) {
-    File file(path, flags);
-    if (::fsync(file.fd) != 0)
-        fail(path, "cannot sync", errno);
-}
-
 std::string folder_of(const std::string& path) {
     std::string folder = fs::path(path).parent_path().string();
     return folder.empty() ? "." : folder;
@@ -46,27 +43,38 @@ std::string folder_of(const std::string& path) {
 
 } // namespace
 
-Partial::Partial(std::string path) : final_(std::move(path)), partial_(final_ + ".partial") {
+Partial::Partial(std::string path, bool folder)
+    : final_(std::move(path)), partial_(final_ + ".partial") {
     files::mkdir(folder_of(final_));
     if (fs::exists(final_))
         throw Error("fs", fmt::format("{}: exists already", final_),
                     "give the backup another name");
-    File file(partial_, O_CREAT | O_WRONLY | O_TRUNC); // nobody else may read the dump
+    // Nobody else may read the dump.
+    if (!folder)
+        File file(partial_, O_CREAT | O_WRONLY | O_TRUNC);
+    else if (fs::remove_all(partial_); ::mkdir(partial_.c_str(), 0700) != 0)
+        fail(partial_, "cannot make the folder", errno);
 }
 
 Partial::~Partial() {
+    std::error_code ignored;
     if (!kept_)
-        ::unlink(partial_.c_str());
+        fs::remove_all(partial_, ignored);
 }
 
 void Partial::keep() {
-    sync_path(partial_, O_RDONLY);
-    if (::link(partial_.c_str(), final_.c_str()) == 0) // unlike rename, does not replace
-        ::unlink(partial_.c_str());
-    else if (errno == EEXIST || ::rename(partial_.c_str(), final_.c_str()) != 0)
+    tree_sync(partial_);
+    // Unlike rename, never over another backup; a file system that cannot tell is asked to link.
+    bool done =
+        ::renameat2(AT_FDCWD, partial_.c_str(), AT_FDCWD, final_.c_str(), RENAME_NOREPLACE) == 0;
+    if (!done && errno == EINVAL && ::link(partial_.c_str(), final_.c_str()) == 0)
+        done = ::unlink(partial_.c_str()) == 0;
+    if (!done && (errno == EEXIST || ::rename(partial_.c_str(), final_.c_str()) != 0))
         fail(final_, "cannot rename", errno);
     kept_ = true;
-    sync_path(folder_of(final_), O_RDONLY | O_DIRECTORY);
+    File folder(folder_of(final_), O_RDONLY | O_DIRECTORY);
+    if (::fsync(folder.fd) != 0)
+        fail(final_, "cannot sync", errno);
 }
 
 TemporaryFolder::TemporaryFolder() {
@@ -82,7 +90,12 @@ TemporaryFolder::~TemporaryFolder() {
 }
 
 std::string absolute(const std::string& path) {
-    return fs::absolute(path).lexically_normal().string();
+    if (path.starts_with("restic:"))
+        return path;
+    std::string made = fs::absolute(path).lexically_normal().string();
+    if (made.size() > 1 && made.back() == '/') // a backup that is a folder, as a shell completes it
+        made.pop_back();
+    return made;
 }
 
 } // namespace runbook::backup

@@ -6,11 +6,11 @@
 
 namespace runbook::backup {
 
-/// A file that is removed again unless it was kept.
+/// A file, or a folder, that is removed again unless it was kept.
 class Partial {
   public:
     /// `path` is the final name. Throws `fs` where it exists already or its folder cannot be made.
-    explicit Partial(std::string path);
+    explicit Partial(std::string path, bool folder = false);
     ~Partial();
     Partial(const Partial&) = delete;
     Partial& operator=(const Partial&) = delete;
@@ -36,6 +36,7 @@ class TemporaryFolder {
     std::string path_;
 };
 
+/// A location in a repository ("restic:…") is returned as it is.
 std::string absolute(const std::string& path);
 
 } // namespace runbook::backup

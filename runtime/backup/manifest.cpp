@@ -3,6 +3,7 @@
 
 #include "runtime/backup/catalogue.h"
 #include "runtime/backup/files.h"
+#include "runtime/backup/repository.h"
 #include "runtime/base/error.h"
 #include "runtime/base/files.h"
 #include "runtime/base/json.h"
@@ -39,33 +40,62 @@ std::string source_name(const db::Url& url) {
 }
 
 Map to_map(const Backup& backup) {
-    Map counts;
+    std::vector<std::pair<std::string, Value>> counts, objects;
     for (const auto& [table, rows] : backup.counts)
-        counts.set(table, rows);
-    List files;
+        counts.emplace_back(table, rows);
+    for (const auto& [name, note] : backup.objects)
+        objects.emplace_back(name, note);
+    List files, unusual(backup.unusual.begin(), backup.unusual.end()),
+        inexact(backup.inexact.begin(), backup.inexact.end());
     for (const auto& file : backup.files)
         files.push_back(file);
     Map map;
     map.set("file", backup.file).set("files", files).set("bytes", backup.bytes);
     map.set("sha256", backup.sha256).set("engine", backup.engine);
     map.set("server_version", backup.server_version).set("tool", backup.tool);
-    map.set("source", backup.source).set("tables", backup.counts.size()).set("rows", backup.rows);
-    map.set("counts", counts);
+    map.set("source", backup.source).set("tables", backup.tables).set("rows", backup.rows);
+    map.set("counts", Map::of(std::move(counts))).set("objects", Map::of(std::move(objects)));
     map.set("started", Timestamp{backup.started, 0}).set("seconds", backup.seconds);
     map.set("verified", verified_name(backup.verified));
+    map.set("unusual", unusual).set("inexact", inexact);
+    if (!backup.position.empty())
+        map.set("position", backup.position);
+    if (backup.restored_at > 0)
+        map.set("restored_at", Timestamp{backup.restored_at, 0})
+            .set("restore_seconds", backup.restore_seconds);
     if (!backup.pinned.empty())
         map.set("pinned", backup.pinned);
     return map;
 }
 
+namespace {
+
+std::vector<std::string> texts_of(const Map& map, const char* key) {
+    std::vector<std::string> texts;
+    const Value* found = map.find(key);
+    if (const List* list = found ? found->get<List>() : nullptr)
+        for (const Value& item : *list)
+            if (const auto* text = item.get<std::string>())
+                texts.push_back(*text);
+    return texts;
+}
+
+std::int64_t micros_of(const Map& map, const char* key) {
+    const Value* found = map.find(key);
+    if (const auto* stamp = found ? found->get<Timestamp>() : nullptr)
+        return stamp->micros;
+    const auto* text = found ? found->get<std::string>() : nullptr;
+    return text ? time::parse(*text).value_or(Timestamp{}).micros : 0;
+}
+
+} // namespace
+
 Backup from_map(const Map& map, const std::string& where) {
     Backup backup;
     backup.file = map.text("file");
-    if (const Value* files = map.find("files"))
-        if (auto* list = files->get<List>())
-            for (const auto& file : *list)
-                if (auto* text = file.get<std::string>())
-                    backup.files.push_back(*text);
+    backup.files = texts_of(map, "files");
+    backup.unusual = texts_of(map, "unusual");
+    backup.inexact = texts_of(map, "inexact");
     backup.bytes = map.integer("bytes");
     backup.sha256 = map.text("sha256");
     backup.engine = map.text("engine");
@@ -80,12 +110,16 @@ Backup from_map(const Map& map, const std::string& where) {
             for (const auto& [table, rows] : *tables)
                 if (auto* number = rows.get<std::int64_t>())
                     backup.counts[table] = *number;
-    if (const Value* started = map.find("started")) {
-        if (auto* stamp = started->get<Timestamp>())
-            backup.started = stamp->micros;
-        else if (auto* text = started->get<std::string>())
-            backup.started = time::parse(*text).value_or(Timestamp{}).micros;
-    }
+    backup.tables = map.integer("tables", static_cast<std::int64_t>(backup.counts.size()));
+    if (const Value* objects = map.find("objects"))
+        if (auto* all = objects->get<Map>())
+            for (const auto& [name, note] : *all)
+                if (auto* text = note.get<std::string>())
+                    backup.objects[name] = *text;
+    backup.position = map.text("position");
+    backup.started = micros_of(map, "started");
+    backup.restored_at = micros_of(map, "restored_at");
+    backup.restore_seconds = map.number("restore_seconds");
     std::string verified = map.text("verified");
     backup.verified = verified == "restored" ? Verified::restored
                       : verified == "read"   ? Verified::read
@@ -114,21 +148,25 @@ Backup read_manifest(const std::string& given) {
     return backup;
 }
 
-void save_manifest(const Backup& backup) {
-    files::write(backup.file + ".json", json::dump(Value(to_map(backup)), 2) + "\n");
-}
-
-std::string digest_line(const std::string& sha256, const std::string& file) {
-    return fmt::format("{}  {}\n", sha256, std::filesystem::path(file).filename().string());
+void save_manifest(const Backup& backup, const std::string& beside) {
+    files::write((beside.empty() ? backup.file : beside) + ".json",
+                 json::dump(Value(to_map(backup)), 2) + "\n");
 }
 
 std::optional<Backup> latest(const db::Url& source, const std::vector<std::string>& folders,
-                             Verified at_least) {
+                             Verified at_least, const Keys& keys) {
     const std::string wanted = source_name(source);
-    for (const Entry& entry : list(folders))
+    for (const Entry& entry : list(folders, keys))
         if (entry.problem.empty() && entry.backup.source == wanted &&
-            entry.backup.verified >= at_least)
-            return entry.backup;
+            entry.backup.verified >= at_least) {
+            if (!in_repository(entry.backup.file))
+                return entry.backup;
+            Cancel cancel; // a list of a repository is without counts
+            const Place place = parse_place(entry.backup.file);
+            Backup whole = Repository(place.repository, keys).find(place.name, cancel).backup;
+            whole.files = entry.backup.files;
+            return whole;
+        }
     return std::nullopt;
 }
 

@@ -12,9 +12,7 @@ Backup parse_manifest(const std::string& path);
 /// The manifest of one copy, by the backup's path; a moved copy keeps it, and then names itself.
 /// Throws `fs` where the file is gone, `backup.unverified` where there is no manifest.
 Backup read_manifest(const std::string& file);
-/// Writes it beside `backup.file`.
-void save_manifest(const Backup& backup);
-/// The line that `sha256sum -c` reads.
-std::string digest_line(const std::string& sha256, const std::string& file);
+/// Writes it beside `backup.file`, or beside `beside`.
+void save_manifest(const Backup& backup, const std::string& beside = {});
 
 } // namespace runbook::backup

@@ -1,6 +1,8 @@
 #include "runtime/backup/retention.h"
 
 #include "runtime/backup/manifest.h"
+#include "runtime/backup/repository.h"
+#include "runtime/backup/tree.h"
 #include "runtime/base/error.h"
 #include "runtime/base/files.h"
 #include "runtime/base/text.h"
@@ -83,6 +85,8 @@ class Rules {
 std::string pinned_now(const std::vector<std::string>& files) {
     for (const std::string& file : files)
         try {
+            if (in_repository(file)) // forget() looks there
+                continue;
             if (std::string why = parse_manifest(file + ".json").pinned; !why.empty())
                 return why;
         } catch (const Error&) { // gone, or no manifest any more: nobody's promise
@@ -91,9 +95,42 @@ std::string pinned_now(const std::vector<std::string>& files) {
 }
 
 void remove_copy(const std::string& file) {
-    files::remove(file);
+    tree_remove(file);
     files::remove(file + ".sha256");
     files::remove(file + ".json");
+}
+
+/// Removes them from their repositories, and finds out which did not go: one that was pinned (or
+/// otherwise changed) meanwhile has another id.
+void forget(std::vector<Decision>& decisions, const Keys& keys, Cancel& cancel) {
+    std::map<std::string, std::set<std::string>> gone; // by repository: places
+    for (const Decision& decision : decisions)
+        for (const std::string& file : decision.entry.backup.files)
+            if (!decision.stays && in_repository(file))
+                gone[parse_place(file).repository].insert(file);
+    for (const auto& [place, files] : gone) {
+        const Repository repository(place, keys);
+        std::vector<std::string> ids;
+        std::map<std::string, std::string> pinned;
+        for (const auto& snapshot : repository.list(cancel))
+            if (!files.contains(snapshot.backup.file))
+                continue;
+            else if (snapshot.backup.pinned.empty())
+                ids.push_back(snapshot.id);
+            else
+                pinned[snapshot.backup.file] = snapshot.backup.pinned;
+        repository.forget(ids, cancel);
+        for (const auto& snapshot : repository.list(cancel))
+            if (files.contains(snapshot.backup.file))
+                pinned.emplace(snapshot.backup.file, snapshot.backup.pinned);
+        for (Decision& decision : decisions)
+            for (const std::string& file : decision.entry.backup.files)
+                if (auto found = pinned.find(file); found != pinned.end()) {
+                    decision.stays = true;
+                    decision.why = found->second.empty() ? "changed meanwhile: look again"
+                                                         : "pinned: " + found->second;
+                }
+    }
 }
 
 } // namespace
@@ -113,7 +150,9 @@ std::vector<Decision> retain(const std::vector<Entry>& entries, const Keep& keep
         const Entry& entry = entries[index];
         Decision& decision = decisions[index];
         decision.entry = entry;
-        if (entry.problem == "its file is gone") {
+        const bool old = seconds_between(entry.backup.started, now) > day;
+        if (entry.problem == "its file is gone" ||
+            (entry.problem == "an upload that did not end" && old)) {
             decision.stays = false;
             decision.why = entry.problem;
         } else if (!entry.whole()) {
@@ -135,24 +174,26 @@ std::vector<Decision> retain(const std::vector<Entry>& entries, const Keep& keep
 }
 
 std::vector<Decision> prune(const std::vector<std::string>& folders, const std::string& source,
-                            const Keep& keep, bool remove) {
-    std::vector<Entry> entries = list(folders);
+                            const Keep& keep, bool remove, const Keys& keys, Cancel* cancel) {
+    Cancel none;
+    Cancel& stop = cancel ? *cancel : none;
+    std::vector<Entry> entries = list(folders, keys, &stop);
     if (!source.empty())
         std::erase_if(entries, [&](const Entry& entry) { return entry.backup.source != source; });
     std::vector<Decision> decisions = retain(entries, keep, time::now_micros());
     if (!remove)
         return decisions;
-    for (Decision& decision : decisions) {
-        if (decision.stays)
-            continue;
-        if (const std::string why = pinned_now(decision.entry.backup.files); !why.empty()) {
+    for (Decision& decision : decisions)
+        if (const std::string why = pinned_now(decision.entry.backup.files);
+            !decision.stays && !why.empty()) {
             decision.stays = true;
             decision.why = "pinned: " + why;
         }
-        if (!decision.stays)
-            for (const std::string& file : decision.entry.backup.files)
+    forget(decisions, keys, stop); // first: whoever stays there stays everywhere
+    for (const Decision& decision : decisions)
+        for (const std::string& file : decision.entry.backup.files)
+            if (!decision.stays && !in_repository(file))
                 remove_copy(file);
-    }
     return decisions;
 }
 
@@ -213,9 +254,25 @@ Health health(const std::vector<Entry>& entries, const std::string& source, cons
     if (policy.restored > 0)
         if (std::string problem = restored_problem(whole, policy.restored, now); !problem.empty())
             health.why.push_back(problem);
+    if (policy.rto > 0) {
+        const Backup* last = nullptr;
+        for (const Entry* entry : whole)
+            if (entry->backup.restored_at > (last ? last->restored_at : 0))
+                last = &entry->backup;
+        if (!last)
+            health.why.push_back("no restore was ever timed");
+        else if (last->restore_seconds > policy.rto)
+            health.why.push_back(fmt::format("the newest test restore took {}, allowed are {}",
+                                             text::duration(std::ceil(last->restore_seconds)),
+                                             text::duration(policy.rto)));
+    }
+    for (const std::string& text : whole.front()->backup.unusual)
+        if (policy.shrink > 0 && !text.starts_with("it has ")) // sizes are compared below
+            health.why.push_back("the newest: " + text);
     if (policy.shrink > 0 && whole.size() > 1) {
         const auto size = whole[0]->backup.bytes, before = whole[1]->backup.bytes;
-        if (static_cast<double>(size) < policy.shrink * static_cast<double>(before))
+        const bool grown = size > 3 * before && size > before + (1 << 20);
+        if (grown || static_cast<double>(size) < policy.shrink * static_cast<double>(before))
             health.why.push_back(fmt::format("the newest has {}, the one before had {}",
                                              text::bytes(size), text::bytes(before)));
     }

@@ -35,9 +35,11 @@ std::vector<Decision> retain(const std::vector<Entry>& entries, const Keep& keep
 /// retain() over the folders, for one source or (empty) for each; where `remove` is set, what does
 /// not stay is removed: dump, digest, manifest, in this order, so that a crash leaves at most an
 /// entry "its file is gone", which the next call clears away. Looks again right before: a backup
-/// pinned meanwhile stays. Throws `usage`, `fs`.
+/// pinned meanwhile stays. From a repository goes exactly what the decision names, by its id, never
+/// by a rule of restic's own; then what only those used. Throws `usage`, `fs`.
 std::vector<Decision> prune(const std::vector<std::string>& folders, const std::string& source,
-                            const Keep& keep, bool remove);
+                            const Keep& keep, bool remove, const Keys& keys = {},
+                            Cancel* cancel = nullptr);
 
 /// What must hold of the backups of one source.
 struct Policy {
@@ -45,7 +47,8 @@ struct Policy {
     double grace = 0;   ///< seconds a backup may be late; 0: a tenth of `every`
     int keep = 1;       ///< whole backups that must be there
     double restored =
-        0; ///< seconds: the newest test-restored one is younger than that; 0: not asked
+        0;          ///< seconds: the newest test-restored one is younger than that; 0: not asked
+    double rto = 0; ///< seconds: the newest test restore took no longer than that; 0: not asked
     double shrink =
         0.5; ///< a backup smaller than this share of the one before is suspicious; 0: not asked
 };

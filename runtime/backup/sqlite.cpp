@@ -61,17 +61,37 @@ class Database {
     sqlite3* handle_ = nullptr;
 };
 
+std::string quoted(const std::string& text, char quote) {
+    std::string made(1, quote);
+    for (char c : text)
+        made += c == quote ? std::string(2, quote) : std::string(1, c);
+    return made + quote;
+}
+std::string name_of(const std::string& name) {
+    return quoted(name, '"');
+}
+std::string text_of(const std::string& text) {
+    return quoted(text, '\'');
+}
+
+Objects objects_in(Database& database, Cancel& cancel) {
+    Objects objects;
+    for (const auto& name :
+         database.texts("select type || ' ' || name from sqlite_master where type <> 'table' and "
+                        "sql is not null",
+                        cancel))
+        objects[name] = "";
+    return objects;
+}
+
 Counts count_in(Database& database, Cancel& cancel) {
     Counts counts;
     for (const auto& name : database.texts(
              "select name from sqlite_master where type = 'table' and name not like 'sqlite\\_%' "
              "escape '\\' order by name",
              cancel)) {
-        std::string quoted = "\"";
-        for (char c : name)
-            quoted += c == '"' ? "\"\"" : std::string(1, c);
         counts[name] =
-            std::stoll(database.texts("select count(*) from " + quoted + "\"", cancel).at(0));
+            std::stoll(database.texts("select count(*) from " + name_of(name), cancel).at(0));
     }
     return counts;
 }
@@ -110,6 +130,7 @@ void copy_pages(Database& from, Database& to, const std::string& what, const Pro
 class Sqlite final : public Engine {
   public:
     const char* ending() const override { return ".sqlite"; }
+    db::Engine engine() const override { return db::Engine::sqlite; }
 
     Dumped dump(const db::Url& source, const std::string& file, const Options& options,
                 Cancel& cancel) override {
@@ -126,12 +147,22 @@ class Sqlite final : public Engine {
         copy_pages(from, to, "backup of sqlite:" + source.name, options.progress, cancel);
         to.texts("pragma journal_mode = delete",
                  cancel); // a copy in WAL mode would need files beside it
+        check_pages(to, file, cancel);
+        dumped.read = true;
         dumped.counts = count_in(to, cancel);
+        dumped.objects = objects_in(to, cancel);
         return dumped;
     }
 
     void read(const std::string& file, const Counts& counts, Cancel& cancel) override {
         Database database(file, SQLITE_OPEN_READONLY);
+        check_pages(database, file, cancel);
+        if (count_in(database, cancel) != counts)
+            throw Error("backup.unverified",
+                        fmt::format("{}: its rows are not those of its manifest", file));
+    }
+
+    static void check_pages(Database& database, const std::string& file, Cancel& cancel) {
         std::string verdict;
         try {
             verdict = database.texts("pragma integrity_check", cancel).at(0);
@@ -142,13 +173,14 @@ class Sqlite final : public Engine {
         }
         if (verdict != "ok")
             throw Error("backup.unverified", fmt::format("{} cannot be read: {}", file, verdict));
-        if (count_in(database, cancel) != counts)
-            throw Error("backup.unverified",
-                        fmt::format("{}: its rows are not those of its manifest", file));
     }
 
     void restore(const std::string& file, const db::Url& target, const RestoreOptions& options,
-                 Cancel& cancel) override {
+                 const Objects&, Cancel& cancel) override {
+        if (!options.tables.empty()) {
+            restore_tables(file, target, options.tables, cancel);
+            return;
+        }
         Database from(file, SQLITE_OPEN_READONLY);
         if (fs::path(target.name).has_parent_path())
             files::mkdir(fs::path(target.name).parent_path().string());
@@ -174,8 +206,47 @@ class Sqlite final : public Engine {
         Database database(target.name, SQLITE_OPEN_READONLY);
         return count_in(database, cancel);
     }
+    Objects objects(const db::Url& target, Cancel& cancel) override {
+        Database database(target.name, SQLITE_OPEN_READONLY);
+        return objects_in(database, cancel);
+    }
 
   private:
+    /// In one transaction: all of it, or nothing.
+    static void restore_tables(const std::string& file, const db::Url& target,
+                               const std::vector<std::string>& tables, Cancel& cancel) {
+        Database from(file, SQLITE_OPEN_READONLY); // its names, without its rows
+        Database to(target.name, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
+        to.texts("attach database " + text_of(file) + " as backup", cancel);
+        to.texts("pragma foreign_keys = off", cancel);
+        to.texts("begin immediate", cancel);
+        for (const std::string& table : tables) {
+            const auto made = from.texts(
+                "select sql from sqlite_master where type = 'table' and name = " + text_of(table),
+                cancel);
+            if (made.empty())
+                throw Error("backup.unverified", fmt::format("{}: no table {} in it", file, table));
+            const std::string name = name_of(table);
+            to.texts("drop table if exists main." + name, cancel);
+            to.texts(made.front(), cancel);
+            std::string columns; // not the generated ones
+            for (const std::string& column : from.texts("select name from pragma_table_xinfo(" +
+                                                            text_of(table) + ") where hidden = 0",
+                                                        cancel))
+                columns += (columns.empty() ? "" : ", ") + name_of(column);
+            to.texts("insert into main." + name + "(" + columns + ") select " + columns +
+                         " from backup." + name,
+                     cancel);
+            for (const std::string& sql :
+                 from.texts("select sql from sqlite_master where type in ('index', 'trigger') and "
+                            "sql is not null and tbl_name = " +
+                                text_of(table),
+                            cancel))
+                to.texts(sql, cancel);
+        }
+        to.texts("commit", cancel);
+    }
+
     std::unique_ptr<TemporaryFolder> folder_;
 };
 

@@ -1,6 +1,7 @@
 // What the engines share: finding and running tools, reading what they complain about.
 #include "runtime/backup/engine.h"
 #include "runtime/backup/files.h"
+#include "runtime/backup/tree.h"
 #include "runtime/base/digest.h"
 #include "runtime/base/error.h"
 #include "runtime/base/files.h"
@@ -65,7 +66,8 @@ std::string find_tool(const std::string& given, const char* variable, const std:
     if (!given.empty()) {
         std::string path = process::find_program(given);
         if (path.empty())
-            throw Error("backup.tool", fmt::format("no program '{}'", given));
+            throw Error("backup.tool", fmt::format("no program '{}'", given),
+                        fmt::format("install {}, or name another in the option tool", package));
         return path;
     }
     const char* from_environment = std::getenv(variable);
@@ -73,7 +75,8 @@ std::string find_tool(const std::string& given, const char* variable, const std:
         std::string path = process::find_program(from_environment);
         if (path.empty())
             throw Error("backup.tool",
-                        fmt::format("{}: no program '{}'", variable, from_environment));
+                        fmt::format("{}: no program '{}'", variable, from_environment),
+                        fmt::format("install {}, or set {} to where it is", package, variable));
         return path;
     }
     std::string path = process::find_program(program);
@@ -123,7 +126,7 @@ std::function<void()> size_reporter(const ProgressPtr& progress, const std::stri
     return [progress, file] {
         ProgressReport report;
         report.item = "dump";
-        report.bytes = files::size(file);
+        report.bytes = tree_size(file);
         progress->report(report);
     };
 }
@@ -133,6 +136,18 @@ std::unique_ptr<db::Connection> open(const db::Url& url, db::Access access, Canc
     options.access = access;
     options.application_name = "runbook backup";
     return db::connect(url, options, cancel);
+}
+
+Value ask(db::Connection& connection, const std::string& sql, Cancel& cancel) {
+    auto cursor = connection.query(sql, {}, {}, cancel);
+    Value value;
+    bool found = false;
+    while (db::BatchPtr batch = cursor->next(cancel))
+        if (!found && batch->rows() > 0) {
+            value = batch->value(0, 0);
+            found = true;
+        }
+    return value;
 }
 
 std::string scratch_name() {

@@ -457,9 +457,13 @@ const std::vector<Command>& table() {
         {"backup",
          "make, check, restore and thin out backups, natively",
          {{"ACTION"}, {"ARGUMENT", Complete::file, false, true}},
-         {{"folder", "FOLDER", "where backups lie or go (default backup/); again for a copy each",
+         {{"folder", "FOLDER",
+           "where backups lie or go, or restic:LOCATION (default backup/); again for a copy each",
            Complete::folder, true},
           {"name", "NAME", "create: name without ending (default: database and time)"},
+          {"format", "FORMAT", "create: custom, directory, mysqldump or mydumper"},
+          {"jobs", "N", "create, restore: parallel connections, where the format has them"},
+          {"table", "NAME", "restore: only this one; again for more", Complete::nothing, true},
           {"replace", "DATABASE",
            "restore: the target's database by name, its tables are replaced"},
           {"keep", "N", "prune, policy: whole backups of each database that stay (default 1)"},
@@ -470,6 +474,7 @@ const std::vector<Command>& table() {
           {"remove", "", "prune: remove them; without it only what would go is shown"},
           {"every", "DURATION", "policy: how often one is made (default 24h)"},
           {"restored", "DURATION", "policy: the newest test-restored one must be younger"},
+          {"rto", "DURATION", "policy: the newest test restore took no longer"},
           {"why", "TEXT", "pin: the reason"},
           output},
          "runbook backup create postgres://app@db1/shop --folder backup/ --folder /mnt/off-site/\n"
@@ -479,9 +484,13 @@ const std::vector<Command>& table() {
          "postgres://admin@spare/postgres\n"
          "runbook backup restore backup/shop-20261120-220004.dump postgres://app@db1/shop "
          "--replace shop\n"
+         "runbook backup restore backup/shop-20261120-220004.dump postgres://app@spare/shop "
+         "--table orders\n"
          "runbook backup prune --keep 3 --hourly 24h --daily 7d --weekly 30d --remove\n"
          "runbook backup pin backup/shop-20261120-220004.dump --why \"before the migration\"\n"
          "runbook backup copy backup/shop-20261120-220004.dump /mnt/off-site/\n"
+         "runbook backup init restic:sftp:backup@nas:/srv/restic\n"
+         "runbook backup copy backup/shop-20261120-220004.dump restic:sftp:backup@nas:/srv/restic\n"
          "runbook backup policy postgres://app@db1/shop --every 24h --restored 30d",
          url_details,
          "0  done; policy: it is met\n"

@@ -90,7 +90,8 @@ def test_a_full_target_is_replaced_only_by_its_name(runbook, shop, tmp_path):
     run("create", f"sqlite:{shop}", "--folder", "b", "--name", "one")
     full = run("restore", "b/one.sqlite", f"sqlite:{shop}")
     assert (full.exit, full.err) == (2, f"error: sqlite:{shop} holds 1 table, and a restore would mix with them\n"
-                                     "hint: restore into an empty database, or say replace = true (on the command line --replace NAME)\n")
+                                     "hint: restore into an empty database, or say replace = true; on the command line: "
+                                     f"runbook backup restore b/one.sqlite sqlite:{shop} --replace {shop}\n")
     other = run("restore", "b/one.sqlite", f"sqlite:{shop}", "--replace", "yes")
     assert (other.exit, other.err.splitlines()[0]) == (2, f"error: --replace yes: the target's database is named '{shop}'")
     assert run("restore", "b/one.sqlite", f"sqlite:{shop}", "--replace", str(shop)).exit == 0
@@ -138,6 +139,7 @@ def test_a_cut_backup_is_found(runbook, shop, tmp_path):
     file.write_bytes(file.read_bytes()[:-1])
     result = runbook("backup", "verify", str(file))
     size = file.stat().st_size
-    assert (result.exit, result.err) == (1, f"error: {file}: {size:,} bytes, its manifest says {size + 1:,}\n")
+    assert (result.exit, result.err) == (1, f"error: {file}: {size:,} bytes, its manifest says {size + 1:,}\n"
+                                         f"hint: runbook backup list --folder {tmp_path}/backup shows the others\n")
     listed = runbook("backup", "list", cwd=tmp_path)
     assert f"{size:,} bytes, its manifest says {size + 1:,}" in listed.out

@@ -85,9 +85,32 @@ TEST_CASE("backup binding: refusals", "[backup][bindings]") {
               "/backup/");
     CHECK(error("backup.create(src, { to = d })", vm::Effect::reads) ==
           at + "backup.create is not allowed in this test");
+    CHECK(m.text("return backup.repository('/srv/vault')") == "restic:/srv/vault");
+    CHECK(m.text("return backup.repository('sftp:backup@nas:/srv/vault')") ==
+          "restic:sftp:backup@nas:/srv/vault");
+    CHECK(error("backup.repository('rest:https://me:word@host/x')") ==
+          at + "a repository's location holds a password");
+    CHECK(error("backup.repository('x', { password = 'word' })") ==
+          at + "backup.repository: argument 2 'options': option 'password': secret expected, got "
+               "string");
+    CHECK(error("backup.restore(d .. 'b1.sqlite', dst, { tables = 5 })") ==
+          at + "backup.restore: argument 3 'options': option 'tables': list expected, got number");
+    CHECK(error("backup.create(src, { to = d, jobs = 2 })") ==
+          at + "a backup of SQLite has one format and one job");
     m.host().permissions_.everything = false;
     m.host().permissions_.files = {"elsewhere/"};
     CHECK(error("backup.create(src, { to = d })").find("may not touch `") != std::string::npos);
     CHECK(error("backup.verify(d .. 'b.sqlite')").find("may not touch `") != std::string::npos);
+    for (auto [place, what] :
+         {std::pair{"/srv/vault", "may not touch `/srv/vault`"},
+          {"sftp:backup@nas:/srv/vault", "may not reach `nas"},
+          {"rest:https://vault.example:8000/x", "may not reach `vault.example:8000`"},
+          {"s3:s3.example.com/bucket", "may not reach `s3.example.com"},
+          {"b2:bucket:x", "may not reach `api.backblazeb2.com"},
+          {"rclone:far:x", "may not run `rclone`"}}) {
+        INFO(place);
+        CHECK(error("backup.list(backup.repository('" + std::string(place) + "'))").find(what) !=
+              std::string::npos);
+    }
     CHECK(fs::exists(m.folder.path + "/backup") == false);
 }

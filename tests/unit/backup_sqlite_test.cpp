@@ -164,8 +164,9 @@ TEST_CASE("backup: restore", "[backup]") {
     CHECK(error.kind() == "db.not_empty");
     CHECK(error.message() == fresh.masked() + " holds 2 tables, and a restore would mix with them");
     CHECK(error.hint() ==
-          "restore into an empty database, or say replace = true (on the command line --replace "
-          "NAME)");
+          "restore into an empty database, or say replace = true; on the command line: runbook "
+          "backup restore " +
+              backup.file + " " + fresh.masked() + " --replace " + fresh.name);
     RestoreOptions options;
     options.replace = true;
     run_sql(fresh.name, "delete from people");
@@ -205,7 +206,7 @@ TEST_CASE("backup: what is damaged is found", "[backup]") {
     CHECK(error_of([&] { verify(backup.file, cancel); }).message() ==
           backup.file + ": no such file");
     CHECK(error_of([&] { verify("x.tar", cancel); }).message() ==
-          "x.tar: a backup ends in .dump, .sql or .sqlite");
+          "x.tar: a backup ends in .dump, .pgdir, .sql, .mydumper or .sqlite");
 }
 
 TEST_CASE("backup: a failure leaves no file behind", "[backup]") {

@@ -11,6 +11,7 @@
 #include <fstream>
 #include <sstream>
 #include <thread>
+#include <unistd.h>
 
 namespace runbook::backup::test {
 
@@ -60,7 +61,8 @@ struct Database {
     Value value(const std::string& sql) { return lab::value(*lab::open(url), sql); }
 };
 
-/// Looks through the arguments of every process for a text, again and again while it lives.
+/// Looks through the arguments of every process below this one for a text, again and again while it
+/// lives. Others on the machine may be other tests of the same servers.
 class ArgumentWatch {
   public:
     explicit ArgumentWatch(std::string text) : text_(std::move(text)) {
@@ -81,10 +83,25 @@ class ArgumentWatch {
         for (const auto& entry : fs::directory_iterator("/proc")) {
             if (!std::isdigit(static_cast<unsigned char>(entry.path().filename().string()[0])))
                 continue;
+            if (!ours(entry.path().filename().string()))
+                continue;
             std::string line = slurp(entry.path().string() + "/cmdline");
             seen_ = seen_ || line.find(text_) != std::string::npos;
             tools_ += line.find("dump") != std::string::npos;
         }
+    }
+    static bool ours(std::string pid) {
+        const std::string self = std::to_string(::getpid());
+        for (int depth = 0; depth < 20 && pid != "0" && !pid.empty(); ++depth) {
+            if (pid == self)
+                return true;
+            const std::string stat = slurp("/proc/" + pid + "/stat"); // "12 (name) S PARENT …"
+            const std::size_t at = stat.rfind(") ");
+            if (at == std::string::npos)
+                return false;
+            pid = stat.substr(at + 4, stat.find(' ', at + 4) - at - 4);
+        }
+        return false;
     }
     std::string text_;
     std::atomic<bool> stop_{false}, seen_{false};

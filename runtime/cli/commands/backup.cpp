@@ -36,6 +36,7 @@ class BackupCommand {
     int pin();
     int copy(Cancel& cancel);
     int policy();
+    int init(Cancel& cancel);
 
     /// The word after the action, `number` from 1.
     const std::string& word(std::size_t number, const char* name) const {
@@ -93,7 +94,8 @@ db::Url BackupCommand::url(std::size_t number, const char* shown, const char* va
 /// Started, then gone wrong: exit 1. Anything refused before is exit 2.
 bool went_wrong(const Error& error) {
     return error.kind() == "backup.unverified" || error.kind() == "backup.tool" ||
-           error.kind() == "cancelled" || error.kind() == "timeout" || error.kind() == "fs";
+           error.kind() == "backup.repository" || error.kind() == "cancelled" ||
+           error.kind() == "timeout" || error.kind() == "fs";
 }
 
 int BackupCommand::run() {
@@ -119,6 +121,8 @@ int BackupCommand::run() {
             return copy(cancel);
         if (action() == "policy")
             return policy();
+        if (action() == "init")
+            return init(cancel);
     } catch (const Error& error) {
         end_progress(progress_);
         if (!went_wrong(error))
@@ -126,9 +130,9 @@ int BackupCommand::run() {
         print_error(error);
         return engine::failed;
     }
-    static const std::vector<std::string> actions = {"create",  "list",  "verify", "test-restore",
-                                                     "restore", "prune", "pin",    "unpin",
-                                                     "copy",    "policy"};
+    static const std::vector<std::string> actions = {"create",  "list",   "verify", "test-restore",
+                                                     "restore", "prune",  "pin",    "unpin",
+                                                     "copy",    "policy", "init"};
     throw Error("usage",
                 fmt::format("backup: unknown action '{}'{}", action(),
                             text::did_you_mean(action(), actions)),
@@ -140,8 +144,15 @@ int BackupCommand::create(Cancel& cancel) {
     backup::Options options;
     options.to = folders();
     options.name = arguments_.text("name");
+    options.format = arguments_.text("format");
+    options.jobs = arguments_.number("jobs", 1);
     options.progress = progress_;
     const backup::Backup made = backup::create(url(1, "SOURCE", "source"), options, cancel);
+    end_progress(progress_);
+    for (const std::string& text : made.unusual)
+        fmt::print(stderr, "warning: unusual: {}\n", redact(text));
+    for (const std::string& text : made.inexact)
+        fmt::print(stderr, "warning: not kept exactly: {}\n", redact(text));
     finish("backup.finished", backup::to_map(made),
            fmt::format("{}\n{}, sha256 {}, {} rows of {} table{}, read back, in {}\n",
                        text::join(made.files, "\n"), text::bytes(made.bytes), made.sha256,
@@ -210,6 +221,8 @@ int BackupCommand::restore(Cancel& cancel) {
     const std::string& file = word(1, "FILE");
     const db::Url target = url(2, "TARGET", "target");
     backup::RestoreOptions options;
+    options.tables = arguments_.all("table");
+    options.jobs = arguments_.number("jobs", 1);
     options.progress = progress_;
     // Destroying names what it destroys: the database's own name, never a blanket yes.
     const std::string given = arguments_.text("replace");
@@ -284,6 +297,19 @@ int BackupCommand::copy(Cancel& cancel) {
     return 0;
 }
 
+int BackupCommand::init(Cancel& cancel) {
+    most(1);
+    const std::string& place = word(1, "REPOSITORY");
+    if (!place.starts_with("restic:"))
+        throw Error("usage", fmt::format("backup init {}: restic:LOCATION expected", place),
+                    "a folder needs no preparation");
+    backup::init_repository(place, {}, cancel);
+    finish(
+        "backup.initialised", Map{{"repository", place}},
+        fmt::format("{}: an empty repository; who loses its password loses its backups\n", place));
+    return 0;
+}
+
 int BackupCommand::policy() {
     most(1);
     const db::Url source = url(1, "SOURCE", "source");
@@ -292,6 +318,7 @@ int BackupCommand::policy() {
         policy.every = every;
     policy.keep = arguments_.number("keep", policy.keep);
     policy.restored = span("restored");
+    policy.rto = span("rto");
     const backup::Health health = backup::health(
         backup::list(folders()), backup::source_name(source), policy, time::now_micros());
     List why;
