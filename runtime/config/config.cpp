@@ -22,6 +22,8 @@ namespace runbook::config {
 namespace {
 
 constexpr std::string_view file_name = "runbook.toml";
+constexpr std::string_view sources_text =
+    "env:NAME, file:PATH, command:PROGRAM, vault:PATH#FIELD or aws:NAME#FIELD expected";
 
 class Reader {
   public:
@@ -184,10 +186,7 @@ class Reader {
     std::string reference(const toml::node& node, const std::string& what) const {
         std::string text = text_of(node, what);
         if (!is_reference(text))
-            fail(node,
-                 fmt::format("{}: env:NAME, file:PATH, command:PROGRAM, vault:PATH#FIELD or "
-                             "aws:NAME#FIELD expected",
-                             what),
+            fail(node, fmt::format("{}: {}", what, sources_text),
                  "a password in the file itself would be read by everybody who may read the file");
         return text;
     }
@@ -205,10 +204,18 @@ class Reader {
         const std::string where = "channels." + name;
         for (const auto& [key, inner] : table_of(node, where)) {
             const std::string word(key.str());
-            if (word == "type")
+            if (word == "type") {
                 entry.type = text_of(inner, where + ".type");
-            else
+            } else if (const toml::table* members = inner.as_table();
+                       members && word == "headers") {
+                Map headers;
+                for (const auto& [header, text] : *members)
+                    headers.set(std::string(header.str()),
+                                text_of(text, fmt::format("{}.headers.{}", where, header.str())));
+                entry.settings.set(word, headers);
+            } else {
                 entry.settings.set(word, value(inner, where + "." + word));
+            }
         }
         if (entry.type.empty())
             fail(node, fmt::format("{}: type is missing", where));
@@ -357,6 +364,40 @@ Config load(const std::string& folder) {
 
 bool is_reference(std::string_view text) {
     return secret::is_reference(text);
+}
+
+Map open_settings(const Channel& channel, const std::string& folder, std::string& problem) {
+    const auto open = [&](const std::string& key, const Value& given) -> Value {
+        const auto* text = given.get<std::string>();
+        if (!text || !is_reference(*text))
+            return given;
+        try {
+            return Value(open_secret(*text, folder));
+        } catch (const Error& error) {
+            problem = key + ": " + error.message();
+            return Value(closed_secret("unset:" + channel.name));
+        }
+    };
+    Map settings;
+    for (const auto& [key, value] : channel.settings) {
+        const bool secret = key == "token" || key == "key" || key == "password";
+        if (const Map* members = value.get<Map>()) { // headers
+            Map opened;
+            for (const auto& [name, one] : *members)
+                opened.set(name, open(key + "." + name, one));
+            settings.set(key, opened);
+        } else if (secret || key == "url") {
+            const Value opened = open(key, value);
+            if (secret && !opened.get<SecretPtr>())
+                throw Error("usage", fmt::format("{}: {}", key, sources_text),
+                            "a password in the file itself would be read by everybody who may "
+                            "read the file");
+            settings.set(key, opened);
+        } else {
+            settings.set(key, value);
+        }
+    }
+    return settings;
 }
 
 SecretPtr open_secret(const std::string& reference, const std::string& folder) {

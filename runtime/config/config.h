@@ -75,6 +75,12 @@ Config load(const std::string& folder);
 /// The same from text; `file` for messages.
 Config parse(std::string_view text, const std::string& file);
 
+/// The settings of a channel with their secrets opened; files relative to `folder`. What could not
+/// be opened is in `problem` ("url: …"; it matters only to who posts there), with a secret that
+/// nobody can use in its place. Throws `usage` as "token: env:NAME, … expected" for a secret's own
+/// text.
+Map open_settings(const Channel& channel, const std::string& folder, std::string& problem);
+
 /// Whether `text` names where a secret is (runtime/secret/sources.h).
 bool is_reference(std::string_view text);
 /// Opens a reference, a file relative to `folder`. The secret's origin is the reference. Throws as

@@ -1,5 +1,5 @@
 // The channels of runbook.toml, handed to whatever binding sends messages. Loop thread, while a
-// playbook loads. Never sends.
+// playbook loads. Never sends; what a kind of channel may say is checked by that binding.
 #include "runtime/base/redact.h"
 #include "runtime/base/text.h"
 #include "runtime/config/config.h"
@@ -13,63 +13,28 @@ namespace runbook::engine {
 
 namespace {
 
-const std::vector<std::string> types = {"console", "slack", "webhook"};
-const std::vector<std::string> keys = {"attempts", "required", "timeout", "url"};
-
-/// What the binding's `add` takes, from one table of runbook.toml. Throws `load` with its line.
-Map channel_map(const config::Channel& channel, const config::Config& config,
-                const std::string& folder, std::string& problem) {
-    const auto refuse = [&](const std::string& message, const std::string& hint = {}) {
-        throw Error(
-            "load",
-            fmt::format("{}:{}: channels.{}: {}", config.file, channel.line, channel.name, message),
-            hint);
-    };
-    if (std::find(types.begin(), types.end(), channel.type) == types.end())
-        refuse(fmt::format("unknown type '{}'{}", channel.type,
-                           text::did_you_mean(channel.type, types)),
-               "known here: " + text::join(types, ", "));
-    Map map{{"name", channel.name},
-            {"kind", channel.type == "console" ? "console" : "webhook"},
-            {"format", channel.type == "slack" ? "slack" : "generic"}};
-    for (const auto& [key, value] : channel.settings) {
-        if (std::find(keys.begin(), keys.end(), key) == keys.end())
-            refuse(fmt::format("unknown key '{}'{}", key, text::did_you_mean(key, keys)),
-                   "known here: type, " + text::join(keys, ", "));
-        const auto* words = value.get<std::string>();
-        if (key == "url") {
-            if (!words)
-                refuse("url: text expected");
-            if (!config::is_reference(*words)) {
-                map.set("url", *words);
-                continue;
-            }
-            try {
-                map.set("url", Value(config::open_secret(*words, folder)));
-            } catch (const Error& error) {
-                problem = error.message(); // matters only to a playbook that posts there
-                map.set("url", "unset:");
-            }
-        } else if (key == "timeout") {
-            const auto seconds = words ? text::parse_duration(*words) : std::nullopt;
-            if (!seconds || *seconds <= 0)
-                refuse("timeout: a duration such as 30s or 10m expected");
-            map.set("timeout", *seconds);
-        } else if (key == "attempts") {
-            const auto* count = value.get<std::int64_t>();
-            if (!count || *count < 1)
-                refuse("attempts: a number from 1 expected");
-            map.set("attempts", *count);
-        } else if (key == "required") {
-            const auto* flag = value.get<bool>();
-            if (!flag)
-                refuse("required: true or false expected");
-            map.set("required", *flag);
-        }
+/// The binding's `add`, called with `map`; its result. The table of the binding is on top.
+Map call_add(lua_State* L, const Map& map) {
+    lua_getfield(L, -1, "add");
+    vm::push_value(L, map);
+    if (lua_pcall(L, 1, 1, 0) != 0) {
+        const Error error = vm::to_error(L, -1);
+        lua_pop(L, 1);
+        throw error;
     }
-    if (channel.type != "console" && !map.contains("url"))
-        refuse("url is missing", "url = \"env:NAME\" takes it from the environment");
-    return map;
+    const Value result = vm::to_value(L, -1);
+    lua_pop(L, 1);
+    return *result.get<Map>();
+}
+
+bool in(const Map& known, const List& names, std::string& missing) {
+    for (const Value& name : names) {
+        missing = *name.get<std::string>();
+        const Value* entry = known.find(missing);
+        if (!entry || !entry->get<Map>() || entry->get<Map>()->contains("leads_to"))
+            return false;
+    }
+    return true;
 }
 
 } // namespace
@@ -77,25 +42,55 @@ Map channel_map(const config::Channel& channel, const config::Config& config,
 Map add_channels(Session& session) {
     Map known{{"console", Map{{"required", false}}}};
     lua_State* L = session.state->L();
+    lua_getfield(L, LUA_REGISTRYINDEX, "runbook.messages");
+    const bool sends = lua_istable(L, -1);
+    const auto refuse = [&](const config::Channel& channel, const Error& error) {
+        lua_pop(L, 1);
+        throw Error("load",
+                    fmt::format("{}:{}: channels.{}: {}", session.settings.file, channel.line,
+                                channel.name, error.message()),
+                    error.hint());
+    };
     for (const config::Channel& channel : session.settings.channels) {
         std::string problem;
-        const Map map = channel_map(channel, session.settings, session.folder, problem);
-        Map entry{{"required", map.boolean("required")}};
-        if (!problem.empty())
-            entry.set("problem", fmt::format("{}:{}: channels.{}: url: {}", session.settings.file,
-                                             channel.line, channel.name, problem));
-        known.set(channel.name, entry);
-        lua_getfield(L, LUA_REGISTRYINDEX, "runbook.messages");
-        if (!lua_istable(L, -1) || !problem.empty()) {
-            lua_pop(L, 1);
-            continue;
+        Map about{{"required", false}};
+        try {
+            Map settings = config::open_settings(channel, session.folder, problem);
+            if (sends)
+                about = call_add(L, Map{{"name", channel.name},
+                                        {"kind", channel.type},
+                                        {"settings", std::move(settings)},
+                                        {"folder", session.folder},
+                                        {"only_check", !problem.empty()}});
+        } catch (const Error& error) {
+            refuse(channel, error);
         }
-        lua_getfield(L, -1, "add");
-        vm::push_value(L, map);
-        if (lua_pcall(L, 1, 0, 0) != 0)
-            throw vm::to_error(L, -1);
-        lua_pop(L, 1);
+        Map entry{{"required", about.boolean("required")}};
+        if (!problem.empty())
+            entry.set("problem", fmt::format("{}:{}: channels.{}: {}", session.settings.file,
+                                             channel.line, channel.name, problem));
+        if (const Value* to = about.find("leads_to"); to && !to->get<List>()->empty())
+            entry.set("leads_to", *to);
+        known.set(channel.name, entry);
     }
+    for (const config::Channel& channel : session.settings.channels) { // where routes lead
+        const Map& entry = *known.find(channel.name)->get<Map>();
+        const Value* to = entry.find("leads_to");
+        std::string missing;
+        if (to && !in(known, *to->get<List>(), missing)) {
+            std::vector<std::string> names;
+            for (const auto& [name, one] : known)
+                if (!one.get<Map>()->contains("leads_to"))
+                    names.push_back(name);
+            const bool route = known.contains(missing);
+            refuse(channel, Error("load",
+                                  route ? fmt::format("'{}' is a route itself", missing)
+                                        : fmt::format("no channel '{}'{}", missing,
+                                                      text::did_you_mean(missing, names)),
+                                  "channels here: " + text::join(names, ", ")));
+        }
+    }
+    lua_pop(L, 1);
     return known;
 }
 

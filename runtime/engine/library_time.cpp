@@ -84,20 +84,25 @@ int host_settings_file(lua_State* L) {
     });
 }
 
-/// channels(): {name = {required, problem}} of runbook.toml, and console.
+/// channels(): {name = {required, problem, leads_to, incidents}} of runbook.toml, console, and
+/// those that the playbook itself declared by now.
 int host_channels(lua_State* L) {
     return guarded(L, [L] {
         Session& session = session_of(L);
         Map known = session.channels;
         lua_getfield(L, LUA_REGISTRYINDEX, "runbook.messages");
-        if (lua_istable(L, -1)) { // those that the playbook itself declared by now
-            lua_getfield(L, -1, "names");
+        if (lua_istable(L, -1)) {
+            lua_getfield(L, -1, "about");
             lua_call(L, 0, 1);
-            const Value names = vm::to_value(L, -1);
+            const Value about = vm::to_value(L, -1);
             lua_pop(L, 1);
-            for (const Value& name : *names.get<List>())
-                if (!known.contains(*name.get<std::string>()))
-                    known.set(*name.get<std::string>(), Map{{"required", false}});
+            for (const auto& [name, now] : *about.get<Map>()) {
+                Value* entry = known.find(name);
+                Map merged = entry ? *entry->get<Map>() : Map{};
+                for (const auto& [key, value] : *now.get<Map>())
+                    merged.set(key, value);
+                known.set(name, merged);
+            }
         }
         lua_pop(L, 1);
         vm::push_value(L, known);

@@ -86,7 +86,7 @@ struct Session {
     Map config;                                 ///< parameter values of the environment
     config::Config settings;                    ///< runbook.toml beside the playbook
     std::unique_ptr<secret::Use> secrets;       ///< leases are renewed while it is there
-    Map channels;  ///< name = {required, problem}: where messages can go
+    Map channels;  ///< name = {required, problem, leads_to}: where messages can go
     Roster roster; ///< of runbook.toml; a continued run has the one it was pinned with
     bool roster_pinned = false;
     std::string initiator;   ///< who started the run; empty while it is not known
@@ -124,7 +124,8 @@ std::string placed_message(const Map& error);
 Value call_program(lua_State* L, const char* name);
 /// Puts `require` into the sandbox: modules beside the playbook, then the stdlib.
 void install_require(Session& session);
-/// Hands the channels of `session.settings` to the outbox; returns {name = {required, problem}}.
+/// Hands the channels of `session.settings` to the outbox; returns {name = {required, problem,
+/// leads_to}}.
 /// Throws Error{`load`} with the line of runbook.toml.
 Map add_channels(Session& session);
 /// The registry's entries for the words of the language, from options.lua.

@@ -240,20 +240,6 @@ std::string excerpt(const std::string& body) {
     return text::ellipsize(redact(text), 100);
 }
 
-/// How long the server asks to wait, in seconds or as a date (RFC 9110 10.2.3); nothing where it
-/// does not.
-std::optional<milliseconds> retry_after(const Response& response) {
-    std::string text(response.header("retry-after"));
-    if (text.empty())
-        return std::nullopt;
-    if (text.find_first_not_of("0123456789") == std::string::npos && text.size() < 9)
-        return milliseconds(std::stoll(text) * 1000);
-    std::time_t when = curl_getdate(text.c_str(), nullptr);
-    if (when < 0)
-        return std::nullopt;
-    return milliseconds(std::max<std::int64_t>(0, when * 1000LL - time::now_micros() / 1000));
-}
-
 milliseconds backoff_delay(const Retry& retry, int attempt) {
     double limit = static_cast<double>(retry.initial.count());
     for (int i = 1; i < attempt; ++i)
@@ -265,6 +251,18 @@ milliseconds backoff_delay(const Retry& retry, int attempt) {
 }
 
 } // namespace
+
+std::optional<milliseconds> retry_after(const Response& response) {
+    std::string text(response.header("retry-after"));
+    if (text.empty())
+        return std::nullopt;
+    if (text.find_first_not_of("0123456789") == std::string::npos && text.size() < 9)
+        return milliseconds(std::stoll(text) * 1000);
+    std::time_t when = curl_getdate(text.c_str(), nullptr);
+    if (when < 0)
+        return std::nullopt;
+    return milliseconds(std::max<std::int64_t>(0, when * 1000LL - time::now_micros() / 1000));
+}
 
 Error unexpected_status(const Request& request, const Response& response) {
     std::string begins = excerpt(response.body);

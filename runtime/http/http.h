@@ -145,6 +145,10 @@ struct Downloaded {
 /// is removed). A failed one leaves PATH as it was, and PATH.partial only if `resume`.
 Downloaded download(const Request& request, const Download& to, Cancel& cancel);
 
+/// How long the server asks to wait, in seconds or as a date (RFC 9110 10.2.3); nothing where it
+/// does not.
+std::optional<std::chrono::milliseconds> retry_after(const Response& response);
+
 /// The body as JSON; throws `json` that names the request and how the body begins.
 Value json_body(const Request& request, const Response& response);
 

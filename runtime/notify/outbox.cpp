@@ -1,14 +1,22 @@
-// The outbox: which keys were delivered, retries, templates. Worker threads; see notify.h.
+// The outbox: which keys were delivered, where a level leads, turns, paces, retries. Worker
+// threads; see notify.h.
 #include "runtime/base/digest.h"
 #include "runtime/base/error.h"
 #include "runtime/base/redact.h"
 #include "runtime/base/text.h"
 #include "runtime/notify/notify.h"
+#include "runtime/notify/turn.h"
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <random>
+
 namespace runbook::notify {
 namespace {
+
+using Clock = std::chrono::steady_clock;
+using std::chrono::milliseconds;
 
 class MemoryLedger final : public Ledger {
   public:
@@ -16,11 +24,9 @@ class MemoryLedger final : public Ledger {
         std::lock_guard lock(mutex_);
         return delivered_.contains({channel, key});
     }
-    void about_to_send(const std::string&, const std::string&) override {}
-    void record(const Delivery& delivery) override {
+    void record(const std::string& channel, const std::string& key) override {
         std::lock_guard lock(mutex_);
-        if (delivery.delivered)
-            delivered_.insert({delivery.channel, delivery.key});
+        delivered_.insert({channel, key});
     }
 
   private:
@@ -28,7 +34,44 @@ class MemoryLedger final : public Ledger {
     std::set<std::pair<std::string, std::string>> delivered_;
 };
 
+/// The longest that a provider may ask to be left alone, before it counts as failed.
+constexpr double longest_pause_s = 300;
+
+bool may_pass(const Error& error) {
+    return error.kind() == "notify.unavailable" || error.kind() == "http.connection" ||
+           error.kind() == "http.timeout";
+}
+
+/// Full jitter; what the provider asked for is the least.
+milliseconds delay_after(const http::Retry& retry, int attempt, const Error& error) {
+    double limit = static_cast<double>(retry.initial.count());
+    for (int i = 1; i < attempt && limit < static_cast<double>(retry.max_delay.count()); ++i)
+        limit *= retry.backoff;
+    limit = std::min(limit, static_cast<double>(retry.max_delay.count()));
+    thread_local std::mt19937_64 random{std::random_device{}()};
+    const double drawn = std::uniform_real_distribution<>(0, limit)(random);
+    return milliseconds(static_cast<std::int64_t>(std::max(drawn, error.retry_after() * 1000 + 1)));
+}
+
+std::string with_hint(const Error& error) {
+    return redact(error.message() + (error.hint().empty() ? "" : "; " + error.hint()));
+}
+
 } // namespace
+
+struct Outbox::Entry {
+    Channel channel;
+    std::unique_ptr<Sender> sender; ///< null for a route
+    Turns turns;
+    Clock::time_point free_at{}; ///< of whose turn it is
+    std::mutex mutex;            ///< over trouble
+    std::string trouble;
+
+    void set_trouble(const std::string& text) {
+        std::lock_guard lock(mutex);
+        trouble = text;
+    }
+};
 
 std::unique_ptr<Ledger> memory_ledger() {
     return std::make_unique<MemoryLedger>();
@@ -40,11 +83,10 @@ Outbox::Outbox(ConsoleSink console, std::unique_ptr<Ledger> ledger)
 }
 
 void Outbox::add(const Channel& channel) {
-    if (channel.name.empty())
-        throw Error("usage", "a notification channel needs a name");
     auto entry = std::make_shared<Entry>();
     entry->channel = channel;
-    entry->sender = make_sender(channel, console_);
+    if (channel.kind != "route")
+        entry->sender = make_sender(channel, console_);
     std::lock_guard lock(mutex_);
     entries_[channel.name] = std::move(entry);
 }
@@ -57,29 +99,121 @@ std::vector<std::string> Outbox::channels() const {
     return names;
 }
 
+std::shared_ptr<Outbox::Entry> Outbox::entry(const std::string& name) const {
+    std::lock_guard lock(mutex_);
+    auto found = entries_.find(name);
+    return found == entries_.end() ? nullptr : found->second;
+}
+
+std::shared_ptr<const Channel> Outbox::find(const std::string& name) const {
+    auto found = entry(name);
+    return found ? std::shared_ptr<const Channel>(found, &found->channel) : nullptr;
+}
+
+void Outbox::remember(const std::string& channel, const std::string& key) {
+    ledger_->record(channel, key);
+}
+
+void Outbox::set_run(const std::string& run) {
+    std::lock_guard lock(mutex_);
+    run_ = run;
+}
+
+std::string Outbox::run() const {
+    std::lock_guard lock(mutex_);
+    return run_;
+}
+
+std::string Outbox::trouble(const std::string& channel) const {
+    auto found = entry(channel);
+    if (!found)
+        return {};
+    std::lock_guard lock(found->mutex);
+    return found->trouble;
+}
+
+std::vector<std::string> Outbox::route(const std::vector<std::string>& names, Level level) const {
+    std::vector<std::string> list;
+    const auto add = [&](const Channel& channel) {
+        if (channel.level <= level &&
+            std::find(list.begin(), list.end(), channel.name) == list.end())
+            list.push_back(channel.name);
+    };
+    const auto known = [&](const std::string& name) {
+        if (auto channel = find(name))
+            return channel;
+        const std::vector<std::string> all = channels();
+        throw Error(
+            "usage",
+            fmt::format("no notification channel '{}'{}", name, text::did_you_mean(name, all)),
+            "known: " + text::join(all, ", "));
+    };
+    for (const std::string& name : names) {
+        const auto channel = known(name);
+        if (channel->kind != "route") {
+            add(*channel);
+            continue;
+        }
+        auto way = channel->routes.upper_bound(level); // the list of this level, or of the next
+        if (way == channel->routes.begin())            // below that there is
+            continue;
+        for (const std::string& target : std::prev(way)->second)
+            add(*known(target));
+    }
+    return list;
+}
+
+void Outbox::attempt_all(Entry& entry, Message message, Delivery& delivery, Cancel& cancel) {
+    const Channel& channel = entry.channel;
+    Turns::Held turn(entry.turns, cancel);
+    for (int attempt = 1;; ++attempt) {
+        const auto early = std::chrono::ceil<milliseconds>(entry.free_at - Clock::now());
+        if (early.count() > 0)
+            nap(early, cancel);
+        milliseconds delay{0};
+        try {
+            delivery.attempts = attempt;
+            Receipt receipt = entry.sender->send(message, cancel);
+            entry.free_at = Clock::now() + channel.pace;
+            entry.set_trouble("");
+            delivery.delivered = true;
+            delivery.repeated = receipt.repeated;
+            delivery.receipt = redact(receipt.text);
+            delivery.thread = receipt.thread;
+            return;
+        } catch (const Error& error) {
+            entry.free_at = Clock::now() + channel.pace;
+            cancel.check("notify");
+            delivery.error_kind = error.kind();
+            delivery.error = with_hint(error) + fmt::format("; try it: runbook channels --test {}",
+                                                            text::shell_quote(channel.name));
+            entry.set_trouble(with_hint(error));
+            if (!may_pass(error) || attempt >= channel.retry.attempts ||
+                error.retry_after() > longest_pause_s)
+                return;
+            delay = delay_after(channel.retry, attempt, error);
+            message.again = true; // it may have arrived all the same
+        }
+        nap(delay, cancel);
+    }
+}
+
 std::vector<Delivery> Outbox::deliver(const std::vector<std::string>& channels,
                                       const Message& given, Cancel& cancel) {
+    const std::vector<std::string> names =
+        route(channels,
+              given.action.empty() || given.action == "trigger" ? given.level : Level::critical);
     std::vector<std::shared_ptr<Entry>> targets;
-    for (const auto& name : channels) {
-        auto known = this->channels();
-        std::lock_guard lock(mutex_);
-        auto found = entries_.find(name);
-        if (found == entries_.end())
-            throw Error("usage",
-                        fmt::format("no notification channel '{}'{}", name,
-                                    text::did_you_mean(name, known)),
-                        "known: " + text::join(known, ", "));
-        targets.push_back(found->second);
-    }
+    for (const auto& name : names)
+        targets.push_back(entry(name));
     Message message = given;
     message.text = redact(given.text);
     message.title = redact(given.title);
-    // A message without run, step and key of its own is told apart by nothing: it is always sent.
-    bool keyed = !given.key.empty() || !given.run.empty();
-    if (message.key.empty())
-        message.key = digest::sha256_hex(given.run + '\0' + given.step + '\0' + message.title +
-                                         '\0' + message.text)
-                          .substr(0, 32);
+    if (Value data = redact(Value(given.data)); data.get<Map>())
+        message.data = *data.get<Map>(); // a chat is no place for secrets
+    const bool keyed = !given.key.empty();
+    if (!keyed)
+        message.key = digest::uuid();
     std::vector<Delivery> outcome;
     std::string failed;
     for (const auto& target : targets) {
@@ -92,17 +226,10 @@ std::vector<Delivery> Outbox::deliver(const std::vector<std::string>& channels,
             outcome.push_back(delivery);
             continue;
         }
-        ledger_->about_to_send(delivery.channel, delivery.key);
-        try {
-            delivery.receipt = target->sender->send(message, delivery.attempts, cancel);
-            delivery.delivered = true;
-        } catch (const Error& error) {
-            delivery.error_kind = error.kind();
-            delivery.error = redact(error.message());
-        }
-        ledger_->record(delivery);
+        attempt_all(*target, message, delivery, cancel);
+        if (delivery.delivered)
+            ledger_->record(delivery.channel, delivery.key);
         outcome.push_back(delivery);
-        cancel.check("notify");
         if (!delivery.delivered && target->channel.required && failed.empty())
             failed = fmt::format("channel '{}': {}", delivery.channel, delivery.error);
     }

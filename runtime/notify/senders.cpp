@@ -1,135 +1,204 @@
-// The channels: console and webhook.
+// The channels without a provider of their own: console, file, bell, webhook.
 #include "runtime/base/error.h"
 #include "runtime/base/json.h"
-#include "runtime/base/redact.h"
 #include "runtime/base/text.h"
 #include "runtime/base/time.h"
 #include "runtime/notify/notify.h"
+#include "runtime/notify/post.h"
 
-#include <array>
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/file.h>
+#include <unistd.h>
 
 namespace runbook::notify {
 namespace {
 
-std::string one_text(const Message& message) {
-    return message.title.empty() ? message.text : message.title + ": " + message.text;
-}
-
 class Console final : public Sender {
   public:
     explicit Console(ConsoleSink sink) : sink_(std::move(sink)) {}
-    std::string send(const Message& message, int& attempts, Cancel&) override {
-        attempts = 1;
+    Receipt send(const Message& message, Cancel&) override {
         std::string line = one_text(message);
         if (sink_)
             sink_(line);
         else
             std::fprintf(stderr, "%s\n", line.c_str());
-        return "console";
+        return {.text = "console"};
     }
 
   private:
     ConsoleSink sink_;
 };
 
-class Webhook final : public Sender {
+/// Rings at the terminal of this process.
+class Bell final : public Sender {
   public:
-    explicit Webhook(Channel channel) : channel_(std::move(channel)) {}
+    Receipt send(const Message&, Cancel&) override {
+        const int terminal = ::open("/dev/tty", O_WRONLY | O_CLOEXEC | O_NOCTTY);
+        const bool rung = terminal >= 0 && ::write(terminal, "\a", 1) == 1;
+        if (terminal >= 0)
+            ::close(terminal);
+        if (!rung)
+            throw Error("notify.refused", "there is no terminal to ring at");
+        return {.text = "bell"};
+    }
+};
 
-    std::string send(const Message& message, int& attempts, Cancel& cancel) override {
-        http::Request request;
-        request.method = "POST";
-        request.url = open_url();
-        request.headers = channel_.headers;
-        request.headers.emplace_back("Idempotency-Key", message.key);
-        request.timeout = channel_.timeout;
-        request.retry = channel_.retry;
-        request.tls = channel_.tls;
-        request.json = channel_.format == "slack" ? slack(message) : generic(message);
-        attempts = channel_.retry.attempts; // of a failure; a success says how many it took
-        http::Response response = http::request(request, cancel);
-        attempts = response.attempts;
-        return receipt(response);
+/// A line a message at the end of a file. A message that may have been written before is looked for
+/// there by its key.
+class File final : public Sender {
+  public:
+    explicit File(Channel channel) : channel_(std::move(channel)) {}
+
+    Receipt send(const Message& message, Cancel&) override {
+        const Opened file(channel_.place);
+        const std::string key = channel_.format == "json" ? "\"key\":" + json::dump(message.key)
+                                                          : "[" + message.key + "]";
+        const std::string end = tail(file.fd);
+        if (message.again && end.find(key) != std::string::npos)
+            return {.text = channel_.place, .thread = {}, .repeated = true};
+        std::string line = end.empty() || end.ends_with('\n') ? "" : "\n"; // a torn one
+        line += channel_.format == "json" ? json::dump(generic(message)) : plain(message);
+        line += '\n';
+        for (std::size_t done = 0; done < line.size();) {
+            const ssize_t written = ::write(file.fd, line.data() + done, line.size() - done);
+            if (written < 0 && errno == EINTR)
+                continue;
+            if (written < 0)
+                fail();
+            done += static_cast<std::size_t>(written);
+        }
+        if (::fdatasync(file.fd) != 0 &&
+            errno != EINVAL) // a pipe or a terminal has nothing to sync
+            fail();
+        return {.text = channel_.place};
     }
 
   private:
-    std::string open_url() const {
-        if (auto* secret = channel_.url.get<SecretPtr>())
-            return (*secret)->reveal();
-        return *channel_.url.get<std::string>();
-    }
-
-    static Value slack(const Message& message) {
-        std::string text = one_text(message), escaped;
-        for (char c : text) // the three characters that mean something in its markup
-            escaped += c == '&'   ? "&amp;"
-                       : c == '<' ? "&lt;"
-                       : c == '>' ? "&gt;"
-                                  : std::string(1, c);
-        return Map{{"text", escaped}};
-    }
-
-    static Value generic(const Message& message) {
-        Map body;
-        body.set("key", message.key).set("level", message.level).set("text", message.text);
-        if (!message.title.empty())
-            body.set("title", message.title);
-        if (!message.run.empty())
-            body.set("run", message.run);
-        if (!message.step.empty())
-            body.set("step", message.step);
-        body.set("ts", time::iso_millis(time::now_micros()));
-        if (!message.data.empty())
-            body.set("data", redact(Value(message.data))); // a chat is no place for secrets
-        return body;
-    }
-
-    /// What tells the message again: an id in the answer, a request id, or the status.
-    static std::string receipt(const http::Response& response) {
-        try {
-            Value body = json::parse(response.body);
-            if (auto* map = body.get<Map>())
-                for (const char* name : {"id", "ts", "message_id", "key"})
-                    if (const Value* id = map->find(name)) {
-                        if (auto* text = id->get<std::string>(); text && !text->empty())
-                            return text->substr(0, 200);
-                        if (auto* number = id->get<std::int64_t>())
-                            return std::to_string(*number);
-                    }
-        } catch (const Error&) { // Slack answers "ok"
+    struct Opened {
+        int fd;
+        explicit Opened(const std::string& path)
+            : fd(::open(path.c_str(), O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640)) {
+            if (fd < 0)
+                throw Error("notify.refused",
+                            fmt::format("{}: {}", path, text::lower(std::strerror(errno))));
+            ::flock(fd, LOCK_EX); // several runs may write to one file
         }
-        for (const char* name : {"x-request-id", "x-slack-req-id"})
-            if (auto id = response.header(name); !id.empty())
-                return std::string(id);
-        return fmt::format("status {}", response.status);
+        ~Opened() { ::close(fd); }
+        Opened(const Opened&) = delete;
+        Opened& operator=(const Opened&) = delete;
+    };
+
+    [[noreturn]] void fail() const {
+        throw Error("notify.unavailable",
+                    fmt::format("{}: {}", channel_.place, text::lower(std::strerror(errno))));
+    }
+
+    static std::string plain(const Message& message) {
+        std::string text;
+        for (char c : one_text(message))
+            text += c == '\n' ? std::string("\n    ") : std::string(1, c);
+        return fmt::format("{} {:<8} [{}] {}", time::iso_millis(time::now_micros()),
+                           name_of(message.level), message.key, text);
+    }
+
+    /// The last megabyte.
+    static std::string tail(int fd) {
+        constexpr off_t most = 1 << 20;
+        const off_t size = ::lseek(fd, 0, SEEK_END);
+        std::string text(static_cast<std::size_t>(std::max<off_t>(0, std::min(size, most))), '\0');
+        const ssize_t got = ::pread(fd, text.data(), text.size(), std::max<off_t>(0, size - most));
+        text.resize(got > 0 ? static_cast<std::size_t>(got) : 0);
+        return text;
     }
 
     Channel channel_;
 };
 
-void check_word(const Channel& channel, const char* what, const std::string& word,
-                const std::vector<std::string>& known) {
-    for (const auto& name : known)
-        if (name == word)
-            return;
-    throw Error("usage",
-                fmt::format("channel '{}': unknown {} '{}'{}", channel.name, what, word,
-                            text::did_you_mean(word, known)),
-                "known: " + text::join(known, ", "));
-}
+class Webhook final : public Sender {
+  public:
+    explicit Webhook(Channel channel)
+        : channel_(std::move(channel)), login_(authorization("Bearer", channel_.token)) {}
+
+    Receipt send(const Message& message, Cancel& cancel) override {
+        auto headers = channel_.headers;
+        headers.emplace_back("Idempotency-Key", message.key);
+        if (!login_.is_null())
+            headers.emplace_back("Authorization", login_);
+        const Asked asked = ask(channel_, "POST", open_value(channel_.url), body(message),
+                                std::move(headers), cancel);
+        const int status = asked.response.status;
+        if (status < 200 || status > 299)
+            throw answer_error(
+                asked, status == 404 || status == 410
+                           ? fmt::format("nothing is there any more: check url of channels.{} in "
+                                         "runbook.toml",
+                                         channel_.name)
+                       : status == 401 || status == 403
+                           ? fmt::format("check url, token and headers of channels.{} in "
+                                         "runbook.toml",
+                                         channel_.name)
+                           : "");
+        return {.text = receipt(asked)};
+    }
+
+  private:
+    Value body(const Message& message) const {
+        if (channel_.format == "slack")
+            return Map{{"text", slack_text(message)}};
+        if (channel_.format == "grafana") {
+            List tags{"runbook", name_of(message.level)};
+            if (!message.run.empty())
+                tags.push_back(message.run);
+            return Map{
+                {"time", time::now_micros() / 1000}, {"tags", tags}, {"text", one_text(message)}};
+        }
+        return generic(message);
+    }
+
+    /// What tells the message again: an id in the answer, a request id, or the status.
+    static std::string receipt(const Asked& asked) {
+        for (const char* name : {"id", "ts", "message_id", "key"})
+            if (const std::string id = asked.text(name); !id.empty())
+                return id.substr(0, 200);
+        for (const char* name : {"x-request-id", "x-slack-req-id"})
+            if (auto id = asked.response.header(name); !id.empty())
+                return std::string(id.substr(0, 200));
+        return fmt::format("status {}", asked.response.status);
+    }
+
+    Channel channel_;
+    Value login_;
+};
 
 } // namespace
 
+std::unique_ptr<Sender> make_file(const Channel& channel) {
+    return std::make_unique<File>(channel);
+}
+
 std::unique_ptr<Sender> make_sender(const Channel& channel, ConsoleSink console) {
-    check_word(channel, "kind", channel.kind, {"console", "webhook"});
-    check_word(channel, "format", channel.format, {"generic", "slack"});
     if (channel.kind == "console")
         return std::make_unique<Console>(std::move(console));
-    if (!channel.url.get<std::string>() && !channel.url.get<SecretPtr>())
-        throw Error("usage", fmt::format("channel '{}': a webhook needs an url", channel.name));
-    return std::make_unique<Webhook>(channel);
+    if (channel.kind == "bell")
+        return std::make_unique<Bell>();
+    if (channel.kind == "file")
+        return make_file(channel);
+    if (channel.kind == "slack" && channel.url.is_null())
+        return make_slack(channel);
+    if (channel.kind == "pagerduty")
+        return make_pagerduty(channel);
+    if (channel.kind == "statuspage")
+        return make_statuspage(channel);
+    if (channel.kind == "smtp")
+        return make_smtp(channel);
+    Channel hook = channel;
+    if (channel.kind == "slack")
+        hook.format = "slack";
+    return std::make_unique<Webhook>(hook);
 }
 
 } // namespace runbook::notify

@@ -105,8 +105,7 @@ void Model::apply(const journal::Event& event) {
     else if (name.starts_with("step.") || name == "checkpoint.judged" || name == "attempt.failed")
         apply_step(event);
     else if (name.starts_with("notify."))
-        notifications.push_back({event.micros, event.data.text("channel"), event.data.text("text"),
-                                 name == "notify.failed" ? error_of(event.data).message : ""});
+        apply_message(event);
     else if (name == "log")
         logs.push_back(event);
     else if (apply_measure(event))
@@ -115,6 +114,25 @@ void Model::apply(const journal::Event& event) {
         apply_approval(event);
     else if (name.ends_with(".waived"))
         waived.push_back(event);
+}
+
+void Model::apply_message(const journal::Event& event) {
+    const Map& data = event.data;
+    const std::string key = data.text("key");
+    if (event.event == "notify.queued") {
+        const Value* channels = data.find("channels");
+        const List* list = channels ? channels->get<List>() : nullptr;
+        for (const Value& channel : list ? *list : List{})
+            queued.push_back(
+                {event.micros, *channel.get<std::string>(), data.text("text"), "", key});
+        return;
+    }
+    const std::string channel = data.text("channel");
+    std::erase_if(queued, [&](const Notification& one) {
+        return one.channel == channel && one.key == key && !key.empty();
+    });
+    notifications.push_back({event.micros, channel, data.text("text"),
+                             event.event == "notify.failed" ? error_of(data).message : "", key});
 }
 
 void Model::apply_run(const journal::Event& event) {

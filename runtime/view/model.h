@@ -59,7 +59,7 @@ struct Question {
 
 struct Notification {
     std::int64_t micros = 0;
-    std::string channel, text, error;
+    std::string channel, text, error, key;
 };
 
 struct Kept {
@@ -131,6 +131,7 @@ class Model {
     double elapsed_s = 0, window_s = -1, rollback_s = -1; ///< -1: unknown
     std::vector<Question> questions;
     std::vector<Notification> notifications;
+    std::vector<Notification> queued; ///< on their way: neither sent nor failed yet
     Rollback rollback;
     std::vector<journal::Event> waived, resumed, logs, failed_attempts;
     std::vector<Goal> goals;
@@ -155,6 +156,7 @@ class Model {
   private:
     Item& item(const journal::Event& event);
     void apply_run(const journal::Event& event);
+    void apply_message(const journal::Event& event);
     void apply_plan(const Map& data);
     void apply_step(const journal::Event& event);
     void apply_question(const journal::Event& event);

@@ -59,8 +59,8 @@ def test_nothing_is_said_twice_over_a_crash_and_a_resume(runbook, playbook, hook
     run = runbook.start("exec", path.name, "--run-id", "r1", cwd=path.parent)
     hook.wait(lambda h: "a is done" in h.texts())
     # the journal has it, too: what was sent and not yet journaled may be sent again, with the same key
-    wait_for(lambda: "notify.sent" in runbook("show", "r1", "--output", "json", cwd=path.parent).out.split('"a is done"')[-1] or
-             runbook("show", "r1", "--output", "json", cwd=path.parent).out.count('"a is done"') == 2)
+    wait_for(lambda: any(e["event"] == "notify.sent" and e["channel"] == "migration" and e["text"] == "a is done"
+                         for e in runbook("show", "r1", "--output", "json", cwd=path.parent).events()))
     os.kill(run.process.pid, 9)
     run.finish()
     result = runbook("resume", "r1", cwd=path.parent)

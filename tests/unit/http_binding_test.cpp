@@ -206,14 +206,23 @@ TEST_CASE("notify: send and channel", "[notify][bindings]") {
     CHECK(server.seen().size() == 1);
     CHECK(m.error("notify.send('x', { to = 'opps' })") ==
           "test.lua:1: no notification channel 'opps' (did you mean 'ops'?)");
-    std::string nobody = fmt::format("http://127.0.0.1:{}/", ::test::free_port());
+    const std::string nobody = fmt::format("http://127.0.0.1:{}/", ::test::free_port());
+    const std::string refused = nobody.substr(0, nobody.size() - 1) +
+                                ": connection refused; try it: runbook channels --test gone";
     m.run("notify.channel('gone', { url = '" + nobody + "', attempts = 1 })");
     CHECK(m.text("return notify.send('x', { to = 'gone' })[1].error") ==
-          "POST " + nobody + ": connection refused");
+          refused);
     CHECK(m.host().events.back().first == "notify.failed");
     m.run("notify.channel('gone', { url = '" + nobody + "', attempts = 1, required = true })");
     CHECK(m.error("notify.send('x', { to = 'gone' })") ==
-          "test.lua:1: channel 'gone': POST " + nobody + ": connection refused");
+          "test.lua:1: channel 'gone': " + refused);
+    CHECK(m.error("notify.send('x', { level = 'warn' })") == "test.lua:1: unknown level 'warn'");
+    CHECK(m.error("notify.send('x', { action = 'trigerr' })") ==
+          "test.lua:1: unknown action 'trigerr' (did you mean 'trigger'?)");
+    CHECK(m.error("notify.channel('x', { kind = 'webhok', url = 'http://x/' })") ==
+          "test.lua:1: channel 'x': unknown type 'webhok' (did you mean 'webhook'?)");
+    CHECK(m.error("notify.channel('x', { kind = 'pagerduty', key = 'in the open' })") ==
+          "test.lua:1: channel 'x': key: a secret expected, not its text");
 }
 
 TEST_CASE("fs: files", "[fs][bindings]") {

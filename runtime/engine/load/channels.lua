@@ -40,8 +40,11 @@ function program.check_channels(add)
       add(at, ("%s: option '%s': no channel '%s'%s"):format(who, option, channel,
         settings and host.did_you_mean(channel, known) or (": there is no runbook.toml beside the playbook that declares [channels.%s]"):format(
           channel:match "^[%w_-]+$" and channel or ('"%s"'):format(channel))), not begins and not settings)
-    elseif entry.problem and begins then
-      add(at, ("%s: option '%s': %s"):format(who, option, entry.problem))
+    elseif begins then
+      if entry.problem then add(at, ("%s: option '%s': %s"):format(who, option, entry.problem)) end
+      for _, name in ipairs(entry.leads_to or {}) do
+        if known[name].problem then add(at, ("%s: option '%s': '%s' leads to a channel that cannot be used: %s"):format(who, option, channel, known[name].problem)) end
+      end
     end
   end)
   for _, list in ipairs { program.notices, program.followups } do

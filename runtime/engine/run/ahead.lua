@@ -119,11 +119,11 @@ function M.post_due()
     if not settled[name] and at <= host.now() then
       settled[name] = true
       local text, nothing = words(name)
-      host.append(text and "reminder.posted" or "reminder.dropped", "", { reminder = name, at = host.iso(at), why = text or ("\"%s\": %s"):format(name, nothing) })
       if text then
         engine.outbox.post({ key = ("%s/reminder/%s"):format(host.run_id(), name), text = text, title = program.header().name, level = "warning", about = "reminder",
           data = { reminder = name } }, engine.outbox.updates_to())
       end
+      host.append(text and "reminder.posted" or "reminder.dropped", "", { reminder = name, at = host.iso(at), why = text or ("\"%s\": %s"):format(name, nothing) })
     elseif not settled[name] then next_at = math.min(next_at or at, at) end
   end
   return next_at

@@ -108,12 +108,12 @@ end
 
 -- The verdict tell: says it and goes on.
 function M.tell(item, channels, why)
-  journal("verdict.told", item, { channels = channels, why = why })
   local to = { "console" }
   for _, channel in ipairs(channels) do to[#to + 1] = channel end
   state.told = (state.told or 0) + 1
   engine.outbox.post({ key = ("%s/tell/%s/%d/%s"):format(host.run_id(), item.name, state.told, host.iso(host.now())), text = why, step = item.name, about = "tell",
     level = "warning" }, to)
+  journal("verdict.told", item, { channels = channels, why = why })
 end
 
 -- Where an item may stop without leaving anything half done: waits while the run is paused. Any task of the run.

@@ -37,8 +37,11 @@ local function post(notice, at)
   end
   local ok, text = host.try(text_of, notice)
   if not ok then text = nil end
+  if text then -- queued before it counts as posted, so that a crash between the two loses nothing
+    engine.outbox.post({ key = key(notice), text = text, title = program.header().name, about = "notice", stage = "scheduled",
+      data = { notice = notice.name, scheduled_for = host.iso(engine.time.T), scheduled_until = host.iso(engine.time.T + engine.updates.whole()) } }, program.list_of(notice.t.to))
+  end
   host.append("notice.posted", "", { notice = notice.name, at = host.iso(at), why = text or "its text could not be read" })
-  if text then engine.outbox.post({ key = key(notice), text = text, title = program.header().name, about = "notice", data = { notice = notice.name } }, program.list_of(notice.t.to)) end
 end
 
 -- Posts notices that are due; returns the instant of the next one, or nil.

@@ -56,6 +56,7 @@ function M.begin(history, mode)
   engine.notices.restore(history)
   engine.notices.begin()
   if engine.ahead.leaving() then return end
+  engine.outbox.begin(mode)
   engine.updates.begin(history)
   engine.says.catch_up()
   if #history == 0 then engine.followup.say_missed() end
@@ -69,7 +70,7 @@ function M.only_notices(history)
   engine.ahead.restore(history)
   engine.notices.post_due()
   engine.ahead.post_due()
-  engine.outbox.drain()
+  engine.outbox.drain(true)
   local exit, outcome = 3, "held"
   for _, event in ipairs(history) do
     if event.event == "run.held" or event.event == "run.finished" then exit, outcome = event.data.exit, event.data.outcome end
@@ -112,12 +113,13 @@ function M.saw(event, item, data)
     if data.outcome == "succeeded" then engine.followup.schedule() end
     if data.outcome == "rolled_back" then engine.followup.open_tasks() end
     engine.updates.finish(data.outcome, data.why)
+    engine.outbox.finish(data.outcome)
     engine.outbox.drain()
   elseif event == "run.held" then
     if held_until then data.till = host.iso(held_until) end
     engine.notices.stop()
     engine.updates.finish(data.outcome, data.why)
-    engine.outbox.drain()
+    engine.outbox.drain(true)
   end
 end
 

@@ -35,6 +35,15 @@ end
 
 local function posts() return program.header().t.updates and not program.chosen end -- a follow-up is not the run
 
+-- Seconds that the plan gives the whole run.
+function M.whole()
+  local sum = 0
+  for _, item in ipairs(program.track) do
+    if not item.t.beside then sum = sum + estimate(item) end
+  end
+  return sum
+end
+
 -- How the run stands: {progress, step, next_checkpoint, color, status}.
 function M.standing()
   local total, done, count, finished = 0, 0, 0, 0
@@ -78,6 +87,10 @@ function M.standing()
     status = ("%s (%s)%s"):format(words[colour], colour, why and ": " .. why or "") }
 end
 
+-- How severe each post is; an update is as severe as its colour. What ends a rollback goes wherever its beginning went.
+local levels = { started = "info", done = "info", held = "warning", rollback = "critical", rolled_back = "critical", failed = "critical" }
+local of_colour = { green = "info", yellow = "warning", red = "error" }
+
 local function text_of(kind, more)
   local header = program.header()
   local standing = M.standing()
@@ -108,9 +121,8 @@ end
 
 local function post(kind, number, more)
   local text, standing = text_of(kind, more)
-  local level = standing.colour == "green" and "info" or standing.colour == "yellow" and "warning" or "error"
-  if kind == "done" then level = "info" end
-  engine.outbox.post({ key = ("%s/update/%s/%s"):format(host.run_id(), kind, number), text = text, level = level, about = "update",
+  engine.outbox.post({ key = ("%s/update/%s/%s"):format(host.run_id(), kind, number), text = text, level = levels[kind] or of_colour[standing.colour], about = "update",
+    stage = kind, settles = kind == "done" or kind == "rolled_back",
     data = { playbook = program.header().name, update = kind, progress = standing.progress, step = standing.step, status = standing.colour,
       next_checkpoint = standing.next_checkpoint } }, channels(kind))
 end
@@ -139,7 +151,7 @@ function M.begin(history)
   end
   began = not engine.ahead.begins_now() and began or host.now()
   if not posts() then return end
-  if #history == 0 or engine.ahead.begins_now() then post("started", 1) end
+  post("started", 1) -- also where a crash kept an earlier process from it; it has a key
   keep_beat()
 end
 

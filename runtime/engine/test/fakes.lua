@@ -173,11 +173,11 @@ function M.prepare(run_host)
   local load = rawget(host.sandbox, "require") -- this run's own
   rawset(host.sandbox, "require", function(name) return with_fakes(load(name)) end)
   local outbox = run_host.outbox -- what the engine posts (says, updates, notices) is taken too, and goes nowhere
-  run_host.outbox = outbox and { add = outbox.add, names = outbox.names, deliver = function(message)
+  run_host.outbox = outbox and setmetatable({ deliver = function(message)
     local list = {}
-    for i, channel in ipairs(message.to) do list[i] = { channel = channel, delivered = true, text = message.text, receipt = "test", attempts = 1 } end
+    for i, channel in ipairs(message.to) do list[i] = { channel = channel, delivered = true, text = message.text, receipt = "test", thread = "", attempts = 1 } end
     return list
-  end }
+  end }, { __index = outbox })
   local enter = run_host.enter_step
   function run_host.enter_step(name, ...)
     where_of[coroutine.running()] = name ~= "" and name or nil

@@ -76,6 +76,8 @@ void add_open(const Model& model, Facts& out) {
     for (const view::Notification& one : model.notifications)
         if (!one.error.empty())
             out.open.push_back("not told, " + one.channel + ": " + one.error);
+    for (const view::Notification& one : model.queued)
+        out.open.push_back("not told yet, " + one.channel + ": " + one.text);
     if (const std::string next = view::next_command(model); !next.empty())
         out.open.push_back("next: " + next);
 }

@@ -378,7 +378,7 @@ std::string people(const Model& model) {
 }
 
 std::string messages(const Model& model) {
-    if (model.notifications.empty() && model.logs.empty())
+    if (model.notifications.empty() && model.queued.empty() && model.logs.empty())
         return {};
     std::vector<std::pair<std::int64_t, std::string>> rows;
     for (const view::Notification& one : model.notifications)
@@ -387,6 +387,9 @@ std::string messages(const Model& model) {
                               (one.error.empty()
                                    ? element("td", one.text)
                                    : element("td", one.text + " – not sent: " + one.error, "bad")));
+    for (const view::Notification& one : model.queued)
+        rows.emplace_back(one.micros, element("td", one.channel) +
+                                          element("td", one.text + " – not sent yet", "warn"));
     for (const journal::Event& event : model.logs)
         rows.emplace_back(event.micros,
                           element("td", "log, " + event.data.text("level", "info"), "soft") +

@@ -179,13 +179,16 @@ void monitors(std::string& out, const Model& model) {
 }
 
 void notifications(std::string& out, const Model& model) {
-    if (model.notifications.empty())
+    if (model.notifications.empty() && model.queued.empty())
         return;
     out += "\n## Notifications\n\n";
     head(out, {"Time", "Channel", "Text"});
     for (const view::Notification& one : model.notifications)
         line(out, {time::clock_utc(one.micros), esc(one.channel),
                    esc(one.text + (one.error.empty() ? "" : " – not sent: " + one.error))});
+    for (const view::Notification& one : model.queued)
+        line(out,
+             {time::clock_utc(one.micros), esc(one.channel), esc(one.text + " – not sent yet")});
 }
 
 } // namespace
