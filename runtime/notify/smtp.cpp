@@ -245,9 +245,11 @@ class Mail {
 
     static std::size_t on_answer(char* data, std::size_t, std::size_t size, void* self) {
         auto* mail = static_cast<Mail*>(self);
-        mail->last_ = text::trim(std::string_view(data, size));
-        if (mail->last_.starts_with("250"))
-            mail->accepted_ = mail->last_;
+        const std::string line = text::trim(std::string_view(data, size));
+        if (!line.starts_with("221")) // its good-bye
+            mail->last_ = line;
+        if (line.starts_with("250"))
+            mail->accepted_ = line;
         return size;
     }
 

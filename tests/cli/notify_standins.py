@@ -242,9 +242,14 @@ class Mail:
             return AuthResult(success=right, handled=right)
 
         options = {"tls_context": context, "require_starttls": True, "auth_required": True, "authenticator": login} if starttls else {}
-        self.controller = Controller(Handler(), hostname="127.0.0.1", port=0, **options)
+        class OnAnyPort(Controller):
+            def _trigger_server(self):  # asks the server once: at the port that it got
+                self.port = self.server.sockets[0].getsockname()[1]
+                super()._trigger_server()
+
+        self.controller = OnAnyPort(Handler(), hostname="127.0.0.1", port=0, **options)
         self.controller.start()
-        self.port = self.controller.server.sockets[0].getsockname()[1]
+        self.port = self.controller.port
 
     def texts(self):
         return [mail.get_body(("plain",)).get_content().replace("\r\n", "\n").rstrip("\n") for mail in self.mails]

@@ -8,7 +8,7 @@ from hooks import channels, hook, refused  # noqa: F401 fixture
 from notify_standins import Mail, PagerDuty, Slack, Statuspage, mail, pagerduty, settings, slack, statuspage  # noqa: F401 fixtures
 
 
-def send(runbook, playbook, calls, text, env=None, exit=0):
+def send(runbook, playbook, calls, text, env=None, exit=0, run="r1"):
     """Runs a step with these calls of notify.send, which append to `out`; returns it with every notify event."""
     path = playbook(f"""
         local p = playbook "send" {{ summary = "x" }}
@@ -19,7 +19,7 @@ def send(runbook, playbook, calls, text, env=None, exit=0):
         end }}
     """)
     (path.parent / "runbook.toml").write_text(text, encoding="utf-8")
-    result = runbook("exec", path.name, "--run-id", "r1", "--output", "json", cwd=path.parent, env=env)
+    result = runbook("exec", path.name, "--run-id", run, "--output", "json", cwd=path.parent, env=env)
     assert result.exit == exit, result
     events = result.events()
     out = next((e["result"] for e in events if e["event"] == "step.finished"), None)
@@ -52,7 +52,7 @@ def test_slack_threads_follow_the_first_message_and_grave_ones_are_shown_outside
 @pytest.mark.parametrize("change, problem", [
     ("token", "invalid_auth; check token of channels.chat in runbook.toml"),
     ("channel", "channel_not_found; Slack has no channel 'C0GONE' that the app sees: check channels.chat in runbook.toml"),
-])
+], ids=["token", "channel"])
 def test_slack_says_what_is_wrong_once(runbook, playbook, slack, change, problem):
     text, env = settings(slack=slack)
     if change == "token":
@@ -192,7 +192,7 @@ def test_incident_states(runbook, playbook, statuspage):
 @pytest.mark.parametrize("change, problem", [
     ("token", "answered 401 (Could not authenticate); check token of channels.status_page in runbook.toml"),
     ("page", "answered 404 (not found); check page of channels.status_page in runbook.toml"),
-])
+], ids=["token", "page"])
 def test_a_status_page_that_refuses(runbook, playbook, statuspage, change, problem):
     text, env = settings(statuspage=statuspage)
     if change == "token":
@@ -238,7 +238,7 @@ def test_mails_of_a_run_are_one_thread(runbook, playbook, mail):
     ("ca", "check host and ca of channels.mail in runbook.toml"),
     ("to", "mail server localhost answered 550 5.1.1 no such user here; check from and to of channels.mail in runbook.toml"),
     ("port", "mail server localhost: "),
-])
+], ids=["password", "ca", "to", "port"])
 def test_a_mail_that_cannot_be_sent(runbook, playbook, mail, change, problem):
     text, env = settings(mail=mail)
     text += "attempts = 2\n"
@@ -263,7 +263,7 @@ def test_a_server_without_starttls_gets_nothing(runbook, playbook, tmp_path):
         out, _, _ = send(runbook, playbook, 'out[1] = notify.send("x", { to = "mail" })[1]', text, env)
         assert out[0]["error"].startswith("mail server localhost offers no STARTTLS: nothing was sent; "), out
         text = re.sub(r'(user|password|ca) = ".*"\n', "", text) + 'security = "none"\n'
-        out, _, _ = send(runbook, playbook, 'out[1] = notify.send("in the open", { to = "mail" })[1]', text, env)
+        out, _, _ = send(runbook, playbook, 'out[1] = notify.send("in the open", { to = "mail" })[1]', text, env, run="r2")
         assert server.texts() == ["in the open"] and not server.envelopes[0][2]
     finally:
         server.stop()
@@ -342,7 +342,7 @@ def test_a_webhook_that_is_gone_names_the_next_command_in_the_report(runbook, pl
     ('[channels.ops]\ntype = "route"\ninfo = "all"\n[channels.all]\ntype = "route"\ninfo = "console"\n', "runbook.toml:1: channels.ops: 'all' is a route itself"),
     ('[channels.pager]\ntype = "pagerduty"\nkey = "0123456789abcdef"\n',
      "runbook.toml:1: channels.pager: key: env:NAME, file:PATH, command:PROGRAM, vault:PATH#FIELD or aws:NAME#FIELD expected"),
-])
+], ids=["unknown", "route", "open"])
 def test_channels_that_cannot_be_meant_are_refused_before_anything_runs(runbook, playbook, settings_text, message):
     path = playbook('local p = playbook "x" { summary = "x" }\nstep "a" { run = function() end }\n')
     (path.parent / "runbook.toml").write_text(settings_text, encoding="utf-8")
@@ -353,5 +353,5 @@ def test_a_route_to_a_channel_without_its_secret_is_refused_before_anything_runs
     path = playbook('local p = playbook "x" { summary = "x", updates = { to = "ops" } }\nstep "a" { run = function() end }\n')
     (path.parent / "runbook.toml").write_text('[channels.ops]\ntype = "route"\ncritical = "pager"\n[channels.pager]\ntype = "pagerduty"\nkey = "env:NOT_SET_KEY"\n',
                                               encoding="utf-8")
-    assert ("option 'to': 'ops' leads to a channel that cannot be used: runbook.toml:3: channels.pager: key: environment variable NOT_SET_KEY is not set"
+    assert ("option 'to': 'ops' leads to a channel that cannot be used: runbook.toml:4: channels.pager: key: environment variable NOT_SET_KEY is not set"
             in refused(runbook, path))
