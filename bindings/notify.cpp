@@ -209,7 +209,7 @@ int engine_add(lua_State* L) {
     });
 }
 
-/// about(): {name = {required, incidents}} of every channel there is by now.
+/// about(): {name = {required, incidents, public}} of every channel there is by now.
 int engine_about(lua_State* L) {
     return guarded(L, [L] {
         Map all;
@@ -217,7 +217,8 @@ int engine_about(lua_State* L) {
             for (const std::string& name : outbox->channels())
                 if (const auto channel = outbox->find(name))
                     all.set(name, Map{{"required", channel->required},
-                                      {"incidents", channel->kind == "pagerduty"}});
+                                      {"incidents", channel->kind == "pagerduty"},
+                                      {"public", channel->kind == "statuspage"}});
         vm::push_value(L, all);
         return 1;
     });

@@ -248,6 +248,27 @@ const std::vector<Command>& table() {
          false,
          false,
          run_runs},
+        {"channels",
+         "list the channels of runbook.toml, and try one",
+         {{"FILE", Complete::file, false}},
+         {{"test", "NAME", "send a message to that channel, and say what came of it",
+           Complete::nothing, true},
+          {"level", "info|warning|error|critical",
+           "of that message: a route goes by it (critical)"},
+          listing},
+         "runbook channels\n"
+         "runbook channels playbooks/move.lua\n"
+         "runbook channels --test alerts --test pager",
+         "FILE: the playbook beside which runbook.toml stands; left out, it is that of the working "
+         "folder. The test of a PagerDuty channel triggers an incident and resolves it at once; "
+         "that of a status page only looks whether it may post there, because what it posts is "
+         "public.",
+         "0  done: every message was taken\n"
+         "1  a message was not delivered\n"
+         "2  usage, or a runbook.toml that cannot be read",
+         false,
+         false,
+         run_channels},
         {"due",
          "start schedules and follow-ups, go on with runs and post notices whose time has come",
          {{"FILE", Complete::file, false, true}},

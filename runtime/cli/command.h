@@ -72,6 +72,7 @@ int run_runs(const Context&, const Arguments&);
 int run_show(const Context&, const Arguments&);
 int run_tail(const Context&, const Arguments&);
 int run_report(const Context&, const Arguments&);
+int run_channels(const Context&, const Arguments&);
 int run_due(const Context&, const Arguments&);
 int run_plan(const Context&, const Arguments&);
 int run_check(const Context&, const Arguments&);

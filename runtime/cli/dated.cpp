@@ -12,6 +12,23 @@ std::string state_of(const Dated& one) {
     return one.at <= time::now_micros() ? "due" : "to come";
 }
 
+/// A message that was not sent yet, for each channel; sent or failed, it is none any more.
+void follow_message(const journal::Event& event, std::vector<Dated>& open) {
+    const std::string key = event.data.text("key");
+    if (event.event == "notify.queued") {
+        const Value* channels = event.data.find("channels");
+        const List* list = channels ? channels->get<List>() : nullptr;
+        for (const Value& channel : list ? *list : List{})
+            open.push_back(
+                {event.run, "message", key, "to " + *channel.get<std::string>(), event.micros});
+        return;
+    }
+    const std::string to = "to " + event.data.text("channel");
+    std::erase_if(open, [&](const Dated& one) {
+        return one.kind == "message" && one.name == key && one.what == to;
+    });
+}
+
 } // namespace
 
 std::vector<Dated> dated_of(const std::vector<journal::Event>& events) {
@@ -21,6 +38,8 @@ std::vector<Dated> dated_of(const std::vector<journal::Event>& events) {
         const std::string kind = event.event.substr(0, dot);
         if (event.event == "run.finished") // nobody is waited for any more
             std::erase_if(open, [](const Dated& one) { return one.kind == "reminder"; });
+        if (kind == "notify")
+            follow_message(event, open);
         if (kind != "notice" && kind != "reminder")
             continue;
         const std::string name = event.data.text(kind);

@@ -9,9 +9,9 @@
 
 namespace runbook::cli {
 
-/// A notice or a reminder of a run, on its date.
+/// A notice or a reminder of a run, on its date; or a message that could not be sent yet.
 struct Dated {
-    std::string run, kind, name, what; ///< kind: notice or reminder; what: whom it is for
+    std::string run, kind, name, what; ///< kind: notice, reminder, message; what: whom for
     std::int64_t at = 0;               ///< micros
 };
 

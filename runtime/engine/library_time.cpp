@@ -84,7 +84,7 @@ int host_settings_file(lua_State* L) {
     });
 }
 
-/// channels(): {name = {required, problem, leads_to, incidents}} of runbook.toml, console, and
+/// channels(): {name = {required, problem, leads_to, incidents, public}} of runbook.toml, console, and
 /// those that the playbook itself declared by now.
 int host_channels(lua_State* L) {
     return guarded(L, [L] {

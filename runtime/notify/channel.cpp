@@ -3,6 +3,7 @@
 #include "runtime/base/redact.h"
 #include "runtime/base/text.h"
 #include "runtime/notify/notify.h"
+#include "runtime/notify/post.h"
 
 #include <fmt/format.h>
 
@@ -64,9 +65,8 @@ std::string word_of(const std::string& key, const Value& value,
                     const std::vector<std::string>& known) {
     std::string word = text_of(key, value);
     if (std::find(known.begin(), known.end(), word) == known.end())
-        refuse(
-            fmt::format("unknown {} '{}'{}", key, word, text::did_you_mean(word, known)),
-            "known here: " + text::join(known, ", "));
+        refuse(fmt::format("unknown {} '{}'{}", key, word, text::did_you_mean(word, known)),
+               "known here: " + text::join(known, ", "));
     return word;
 }
 
@@ -268,6 +268,25 @@ void set_defaults(Channel& channel) {
 }
 
 } // namespace
+
+std::string leads_to(const Channel& channel) {
+    if (channel.kind == "route") {
+        std::string ways;
+        for (auto way = channel.routes.rbegin(); way != channel.routes.rend(); ++way)
+            ways += fmt::format("{}{}: {}", ways.empty() ? "" : "; ", name_of(way->first),
+                                text::join(way->second, ", "));
+        return ways;
+    }
+    if (channel.kind == "smtp")
+        return fmt::format("{} through {}", text::join(channel.to, ", "), channel.place);
+    if (!channel.url.is_null())
+        return host_of(open_value(channel.url));
+    if (!channel.api.empty())
+        return channel.place + (channel.place.empty() ? "" : " at ") + host_of(channel.api);
+    return channel.kind == "bell"      ? "the terminal of the run"
+           : channel.kind == "console" ? "the run's own output"
+                                       : channel.place;
+}
 
 std::string_view name_of(Level level) {
     return level_names.at(static_cast<std::size_t>(level));

@@ -112,12 +112,17 @@ class Sender {
     /// One attempt. Throws Error; `notify.unavailable`, `http.connection` and `http.timeout` are
     /// worth another one, not before its retry_after.
     virtual Receipt send(const Message& message, Cancel& cancel) = 0;
+    /// For `runbook channels --test`: sends, or looks whether it could.
+    virtual Receipt probe(const Message& message, Cancel& cancel) { return send(message, cancel); }
 };
 
 /// Where the console channel writes a line; on the calling thread. Null: standard error.
 using ConsoleSink = std::function<void(const std::string& line)>;
 
 std::unique_ptr<Sender> make_sender(const Channel& channel, ConsoleSink console);
+
+/// Where a channel leads, for people: never a secret or the path of a hook.
+std::string leads_to(const Channel& channel);
 
 /// Remembers deliveries; the first form lives as long as the process.
 class Ledger {
@@ -154,6 +159,8 @@ class Outbox {
     /// (after all were tried), `cancelled`, `timeout`.
     std::vector<Delivery> deliver(const std::vector<std::string>& channels, const Message& message,
                                   Cancel& cancel);
+    /// One attempt to send, or only to look, whatever the level. Throws as Sender::send().
+    Receipt probe(const std::string& channel, const Message& message, Cancel& cancel);
     /// Why that channel's message is not there yet, as far as it was tried; empty: no failure.
     std::string trouble(const std::string& channel) const;
 

@@ -132,6 +132,10 @@ std::string Outbox::trouble(const std::string& channel) const {
     return found->trouble;
 }
 
+Receipt Outbox::probe(const std::string& channel, const Message& message, Cancel& cancel) {
+    return entry(channel)->sender->probe(message, cancel);
+}
+
 std::vector<std::string> Outbox::route(const std::vector<std::string>& names, Level level) const {
     std::vector<std::string> list;
     const auto add = [&](const Channel& channel) {

@@ -39,6 +39,15 @@ class PagerDuty final : public Sender {
         return {.text = known.empty() ? dedup : known};
     }
 
+    Receipt probe(const Message& message, Cancel& cancel) override {
+        send(message, cancel);
+        Message over = message;
+        over.action = "resolve";
+        Receipt receipt = send(over, cancel);
+        receipt.text = "triggered and resolved " + receipt.text;
+        return receipt;
+    }
+
   private:
     static Map payload(const Message& message) {
         Map details{{"text", message.text}};

@@ -37,6 +37,11 @@ class StatusPage final : public Sender {
         return {.text = id, .thread = id};
     }
 
+    Receipt probe(const Message&, Cancel& cancel) override {
+        call("GET", "?limit=1", std::nullopt, cancel);
+        return {.text = "it may be read; nothing was posted, because it is public"};
+    }
+
   private:
     Asked call(const std::string& method, const std::string& rest, std::optional<Value> json,
                Cancel& cancel) {
@@ -123,9 +128,10 @@ class StatusPage final : public Sender {
         if (!now.empty())
             incident.set("status", now);
         if (fresh) {
-            const std::string name = message.title.empty()
-                                         ? message.text.substr(0, message.text.find('\n'))
-                                         : message.title;
+            const std::string name = !message.title.empty() ? message.title
+                                     : message.data.contains("playbook")
+                                         ? message.data.text("playbook")
+                                         : message.text.substr(0, message.text.find('\n'));
             incident.set("name", cut(name, 255)).set("impact_override", impact(message));
             if (!message.run.empty())
                 incident.set("metadata", Map{{"runbook", Map{{"run", message.run}}}});

@@ -151,8 +151,9 @@ def test_a_status_page_follows_the_run_through_its_states(runbook, playbook, sta
     assert len(statuspage.incidents) == 1
     incident = statuspage.incidents[0]
     assert incident["status"] == "completed" and incident["impact_override"] == "maintenance"
-    assert [update["status"] for update in reversed(incident["incident_updates"])] == ["in_progress", "completed"]
-    assert incident["metadata"] == {"runbook": {"run": "r1"}}
+    assert [(update["status"], update["body"]) for update in reversed(incident["incident_updates"])] == [
+        ("in_progress", "Maintenance is in progress."), ("completed", "The maintenance is complete. All systems are operational.")]
+    assert incident["name"] == "Database maintenance" and incident["metadata"] == {"runbook": {"run": "r1"}}
     assert statuspage.components == {"web": "operational"}
 
 

@@ -73,6 +73,7 @@ local function followups()
     end
     if t.manual then what[#what + 1] = "by hand: " .. t.manual end
     if t.run then what[#what + 1] = "runs" end
+    if t.text then what[#what + 1] = ("posts to %s"):format(table.concat(list_of(t.to), ", ")) end
     if t.template then what[#what + 1] = ("posts %s to %s"):format(t.template, table.concat(list_of(t.to), ", ")) end
     list[#list + 1] = { name = entry.name, when = when, owner = t.owner or t.role, owner_title = title(t.owner or t.role), what = table.concat(what, "; "), line = entry.line,
       after_s = seconds(t.after or t.every), every_s = seconds(t.every), times = t.times, at = t.at }

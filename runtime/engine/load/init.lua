@@ -10,7 +10,7 @@ for _, name in ipairs { "playbook", "step", "checkpoint", "people", "level", "mo
 local program = {
   options = options,
   words = language.words, track = language.track, names = language.names, header = function() return language.header end,
-  followups = language.followups, after_rollback = language.after_rollback, dates = language.dates, notices = language.notices, list_of = language.list_of, template = language.template, language = language,
+  followups = language.followups, after_rollback = language.after_rollback, dates = language.dates, notices = language.notices, list_of = language.list_of, template = language.template, post_template = language.post_template, language = language,
   late_checks = language.late_checks,
   classes = { Verdict = language.Verdict, Action = language.Action, Way = language.Way }, is = language.is, label = language.label,
   composition = language.composition, check_step_options = language.check_step_options,

@@ -42,7 +42,7 @@ end
 function M.done(item)
   times[item.name] = (times[item.name] or 0) + 1
   if item.posts then -- the report of a follow-up
-    local text = program.template(item.posts.template)
+    local text = item.posts.text or program.template(item.posts.template)
     if text then
       engine.outbox.post({ key = ("%s/posts/%s/%d"):format(host.run_id(), item.name, times[item.name]), step = item.name, about = "followup",
         title = program.header().name, text = (M.fill(text, { result = item.result, elapsed = item.elapsed, run = program.chosen and program.chosen.parent,

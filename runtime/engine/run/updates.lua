@@ -19,6 +19,17 @@ local defaults = {
   done = "{playbook}: done in {elapsed}.",
 }
 
+-- On a status page: nothing that is nobody's business.
+local defaults_public = {
+  started = "Maintenance is in progress.",
+  update = "Maintenance continues.",
+  rollback = "The maintenance ends early: what was there before is being restored.",
+  rolled_back = "The maintenance has ended early. All systems are operational.",
+  held = "Maintenance takes longer than planned.",
+  failed = "Maintenance takes longer than planned.",
+  done = "The maintenance is complete. All systems are operational.",
+}
+
 local function estimate(item)
   if item.t.on == "rollback" or item.kind == "phase" then return 0 end
   return common.seconds(item.t.takes) or 0
@@ -91,19 +102,18 @@ end
 local levels = { started = "info", done = "info", held = "warning", rollback = "critical", rolled_back = "critical", failed = "critical" }
 local of_colour = { green = "info", yellow = "warning", red = "error" }
 
-local function text_of(kind, more)
+local function text_of(kind, channel, standing)
   local header = program.header()
-  local standing = M.standing()
   local values = { playbook = header.name, summary = header.t.summary or "", run = host.run_id(), by = host.user(), time = host.iso(host.now()):sub(1, 16):gsub("T", " "),
     elapsed = host.duration_text(math.floor(host.now() - began + 0.5)), progress = standing.progress, step = standing.step,
     next_checkpoint = standing.next_checkpoint, status = standing.status, why = M.why or "",
     rollback_elapsed = back and host.duration_text(math.floor(host.now() - back + 0.5)) or "not needed" }
-  for key, value in pairs(more or {}) do values[key] = value end
-  local given = header.t.updates.templates and program.template(kind .. ".md")
-  return (engine.says.fill(given or defaults[kind], values):gsub("%s+$", "")), standing
+  local fallback = (host.channels()[channel] or {}).public and defaults_public or defaults
+  return (engine.says.fill(program.post_template(kind, channel) or fallback[kind], values):gsub("%s+$", ""))
 end
 
-local function channels(kind)
+-- The channels of a post. Of the beat, the status page gets nothing.
+local function channels(kind, beat)
   local updates = program.header().t.updates
   local list, there = {}, {}
   local function add(value)
@@ -113,18 +123,26 @@ local function channels(kind)
   end
   add(updates.to)
   add((updates.also or {})[kind])
-  if updates.status_page and (kind == "started" or kind == "rolled_back" or kind == "done") then
+  if updates.status_page and (kind == "started" or kind == "rollback" or kind == "rolled_back" or kind == "failed" or kind == "done") and not beat then
     add(updates.status_page == true and "status_page" or updates.status_page)
   end
   return list
 end
 
-local function post(kind, number, more)
-  local text, standing = text_of(kind, more)
-  engine.outbox.post({ key = ("%s/update/%s/%s"):format(host.run_id(), kind, number), text = text, level = levels[kind] or of_colour[standing.colour], about = "update",
-    stage = kind, settles = kind == "done" or kind == "rolled_back",
-    data = { playbook = program.header().name, update = kind, progress = standing.progress, step = standing.step, status = standing.colour,
-      next_checkpoint = standing.next_checkpoint } }, channels(kind))
+local function post(kind, number, beat)
+  local standing = M.standing()
+  local texts, to = {}, {} -- in the order of the channels, those with the same text together
+  for _, channel in ipairs(channels(kind, beat)) do
+    local text = text_of(kind, channel, standing)
+    if not to[text] then texts[#texts + 1], to[text] = text, {} end
+    table.insert(to[text], channel)
+  end
+  for _, text in ipairs(texts) do
+    engine.outbox.post({ key = ("%s/update/%s/%s"):format(host.run_id(), kind, number), text = text, level = levels[kind] or of_colour[standing.colour], about = "update",
+      stage = kind, settles = kind == "done" or kind == "rolled_back",
+      data = { playbook = program.header().name, update = kind, progress = standing.progress, step = standing.step, status = standing.colour,
+        next_checkpoint = standing.next_checkpoint } }, to[text])
+  end
 end
 
 -- Posts at whole beats counted from `from`, so that a resume neither repeats nor shifts one.
@@ -132,7 +150,7 @@ local function tick(kind, from, every)
   while true do
     local number = math.floor((host.now() - from) / every) + 1
     host.sleep(math.max(0.01, from + number * every - host.now()))
-    post(kind, number)
+    post(kind, number, true)
   end
 end
 

@@ -39,11 +39,12 @@ words.followup = two_part("followup", function(kind, name, t)
   check_when(who, t)
   if t.run and t.manual then fail(3, who .. ": has both run and manual: who does it?") end
   local gated = t.gate or t.role or t.manual -- what a person does is a question to them: nothing waits in a process for a month
-  if not t.run and not t.manual and not t.template and not gated then fail(3, who .. ": has nothing to do: give it run, manual, template or a gate") end
-  if t.template and not t.to then fail(3, who .. ": option 'to' is required beside template: the channels") end
+  if not t.run and not t.manual and not t.template and not t.text and not gated then fail(3, who .. ": has nothing to do: give it run, manual, template or a gate") end
+  if t.template and t.text then fail(3, who .. ": has both template and text: which is posted?") end
+  if (t.template or t.text) and not t.to then fail(3, ("%s: option 'to' is required beside %s: the channels"):format(who, t.text and "text" or "template")) end
   local file, line = host.where()
   local entry = { kind = kind, name = name, t = t, file = file, line = line, items = {}, when = t.at and language.date(who, "at", t.at, 3), slug = slug_of(name) }
-  local works = t.run or t.template
+  local works = t.run or t.template or t.text
   if gated then
     local gate = {}
     for key, value in pairs(t.gate or {}) do gate[key] = value end
@@ -56,7 +57,7 @@ words.followup = two_part("followup", function(kind, name, t)
     if not t.run then step.run = function() return {} end end
     step.undo = t.undo or (gated and words.keep "people let it run" or nil)
     local item = off_track("step", name, step)
-    item.posts = t.template and { template = t.template, to = t.to } or nil
+    item.posts = (t.template or t.text) and { template = t.template, text = t.text, to = t.to } or nil
     entry.items[#entry.items + 1] = item
   end
   language.followups[#language.followups + 1] = entry

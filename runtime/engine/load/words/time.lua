@@ -22,17 +22,64 @@ language.list_of = list_of
 -- A template beside the playbook (or in the folder of `updates.templates`): its text, or nil and the path. The text is that of
 -- the moment when the file was loaded, and pinned with the run.
 function language.template(name)
-  local folder = ((language.header or { t = {} }).t.updates or {}).templates or ""
+  local folder = ((language.header or { t = {} }).t.updates or {}).templates
+  if type(folder) ~= "string" then folder = "" end
   if folder ~= "" and folder:sub(-1) ~= "/" then folder = folder .. "/" end
   local path = folder .. name
   return host.template_text(path), path
 end
 
+local posts = { "started", "update", "rollback", "rolled_back", "held", "failed", "done" }
+local post_names = {}
+for _, kind in ipairs(posts) do post_names[kind] = true end
+
+-- The text of a post of `updates` on a channel: its own, else that of all; nil where the playbook gives none.
+function language.post_template(kind, channel)
+  local templates = language.header.t.updates.templates
+  if type(templates) == "string" then return language.template(("%s/%s.md"):format(channel, kind)) or (language.template(kind .. ".md")) end
+  local own = templates and templates[channel]
+  return templates and (type(own) == "table" and own[kind] or templates[kind])
+end
+
+-- Every channel that `updates` names.
+local function update_channels(updates)
+  local names = {}
+  local function add(value)
+    for _, name in ipairs(value and list_of(value) or {}) do names[name] = true end
+  end
+  add(updates.to)
+  for _, kind in ipairs(posts) do add((updates.also or {})[kind]) end
+  add(updates.status_page == true and "status_page" or updates.status_page or nil)
+  return names
+end
+
+local function check_templates(who, updates)
+  local templates = updates.templates
+  if templates == nil or type(templates) == "string" then return end
+  if type(templates) ~= "table" then fail(5, ("%s: option 'templates': a folder, or a table of texts expected, got %s"):format(who, host.type_word(templates))) end
+  local channels = update_channels(updates)
+  local function check(where, table, further)
+    for _, key in ipairs(host.sorted_keys(table)) do
+      local value = table[key]
+      if further and channels[key] and type(value) == "table" then check(where .. "." .. key, value)
+      elseif not post_names[key] then
+        fail(6, ("%s: option '%s': no post '%s'%s"):format(who, where, tostring(key), host.did_you_mean(tostring(key), post_names)))
+      elseif type(value) ~= "string" then
+        fail(6, ("%s: option '%s.%s': text expected, got %s"):format(who, where, key, host.type_word(value)))
+      end
+    end
+  end
+  check("templates", templates, true)
+end
+
 -- Reads every template that the run may come to, so that all are pinned.
 function language.read_templates()
   local updates = language.header and language.header.t.updates
-  if updates and updates.templates then
-    for _, kind in ipairs { "started", "update", "rollback", "rolled_back", "held", "failed", "done" } do language.template(kind .. ".md") end
+  if updates and type(updates.templates) == "string" then
+    for _, kind in ipairs(posts) do
+      language.template(kind .. ".md")
+      for _, channel in ipairs(host.sorted_keys(update_channels(updates))) do language.template(("%s/%s.md"):format(channel, kind)) end
+    end
   end
   for _, list in ipairs { language.notices, language.followups } do
     for _, entry in ipairs(list) do
@@ -89,6 +136,7 @@ function language.check_times(who, t)
       if t.updates[key] and host.parse_duration(t.updates[key]) <= 0 then fail(4, ("%s: option '%s': more than nothing expected, got '%s'"):format(name, key, t.updates[key])) end
     end
     if not t.updates.to then fail(4, name .. ": option 'to' is required: the channels") end
+    check_templates(name, t.updates)
     local page = t.updates.status_page
     if page ~= nil and type(page) ~= "boolean" and type(page) ~= "string" then
       fail(4, ("%s: option 'status_page': true, or the name of a channel expected, got %s"):format(name, host.type_word(page)))
