@@ -1116,25 +1116,51 @@ notify = {}
 
 ---@class notify.send.options
 ---@field to? string[] names of channels; console
----@field title? string what stands before the text
----@field level? string info, warning or error
----@field key? string sent at most once per key and channel
+---@field title? string what stands before the text; a mail's subject
+---@field level? string info, warning, error or critical: routes go by it
+---@field key? string sent at most once per key and channel in this run, also over a resume
+---@field action? string of an incident: trigger (if left out), acknowledge or resolve
+---@field incident? string which incident of this run; its key
+---@field stage? string what a status page is told: scheduled, started, update, rollback, rolled_back, held, failed or done
 ---@field data? table further members of a generic webhook's message
 
 ---Sends a text. A message that cannot be delivered fails nothing, unless its channel is required.
 ---@param text string what people read; secrets in it become ***
 ---@param options? notify.send.options where to, and how
----@return table[] for each channel {channel, delivered, text, attempts, receipt, repeated} or {…, kind, error}
+---@return table[] for each channel that takes messages of this level {channel, delivered, text, attempts, receipt, repeated} or {…, kind, error}
 function notify.send(text, options) end
 
 ---@class notify.channel.options
----@field kind? string webhook or console
----@field format? string generic (the message as JSON) or slack ({"text": …})
+---@field kind? string console, file, bell, webhook, slack, pagerduty, statuspage, smtp or route
+---@field format? string webhook: generic (the message as JSON), slack ({"text": …}) or grafana (an annotation); file: text or json
 ---@field url? any where a webhook posts; best a secret
 ---@field headers? table name = text or secret
+---@field token? any a secret: of a Slack app, of Statuspage's API, a webhook's bearer token
+---@field channel? string where the Slack app posts
+---@field key? any a secret: PagerDuty's integration key
+---@field page? string the id of the status page
+---@field components? string[] ids of the status page's components
+---@field style? string of the status page: maintenance or incident
+---@field api? string another address of the provider's API
+---@field host? string the mail server
+---@field port? integer 587; 465 with security = tls
+---@field security? string starttls, tls or none
+---@field from? string the mail's sender
+---@field to? string[] addresses
+---@field user? string of the mail server
+---@field password? any a secret
+---@field ca? string file with authorities, instead of the system's
+---@field path? string of the file
+---@field threads? boolean Slack app, mail: what follows the run's first message answers it; true
+---@field level? string milder messages are not for it; info, PagerDuty: error
+---@field rate? string the most in a time: 1/s, 30/m, 100/h; Slack and Statuspage 1/s, PagerDuty 2/s
 ---@field timeout? string|number of one attempt; 10s
----@field attempts? integer 3
+---@field attempts? integer 8
 ---@field required? boolean a failed delivery fails the step
+---@field info? string[] of a route: channels for this level and above
+---@field warning? string[] the same
+---@field error? string[] the same
+---@field critical? string[] the same
 
 ---Declares a channel for this playbook; one of runbook.toml with that name is replaced.
 ---@param name string what `to` calls it
@@ -2016,6 +2042,7 @@ function notice(name, options) end
 ---@field run? function the work; the handles of the playbook have the results of the run
 ---@field takes? string|number estimate
 ---@field template? string file whose text is posted at the end, {result.x} filled in
+---@field text? string the text itself, instead of template
 ---@field timeout? string|number bounds one attempt
 ---@field times? number how often, with every
 ---@field to? strings channels of the template
