@@ -192,3 +192,37 @@ def test_a_key_of_notify_send_holds_over_a_resume(runbook, playbook, hook):
     assert result.exit == 0, result
     assert [e["result"] for e in result.events() if e["event"] == "step.finished"] == [True]
     assert hook.texts() == ["backup done"]
+
+
+def test_a_post_whose_answer_the_killed_process_never_saw_is_looked_for(runbook, playbook, statuspage):
+    text, env = settings(statuspage=statuspage)
+    path = playbook('local p = playbook "x" { summary = "x", updates = { to = "console", status_page = true } }\nstep "a" { run = function() end }\n')
+    (path.parent / "runbook.toml").write_text(text, encoding="utf-8")
+    statuspage.faults = lambda number: "slow" if statuspage.requests[-1][1] == "POST" else None
+    run = runbook.start("exec", path.name, "--run-id", "r1", cwd=path.parent, env=env)
+    wait_for(lambda: statuspage.incidents)
+    os.kill(run.process.pid, 9)
+    run.finish()
+    statuspage.faults = lambda number: None
+    assert runbook("resume", "r1", cwd=path.parent, env=env).exit == 0
+    assert [[update["status"] for update in reversed(one["incident_updates"])] for one in statuspage.incidents] == [["in_progress", "completed"]]
+
+
+def test_a_held_run_leaves_nothing_behind_that_due_would_not_send(runbook, playbook, hook):
+    """A receiver that is down for longer than the end of a run waits: what is left is listed, and `runbook due` sends it."""
+    hook.status = 503
+    path = playbook("""
+        local p = playbook "x" { summary = "x", updates = { to = "ops" } }
+        gate "go" { role = "lead", ask = "Go?" }
+    """)
+    (path.parent / "runbook.toml").write_text(f'[channels.ops]\ntype = "webhook"\nurl = "{hook.url}/ops"\nattempts = 500\n', encoding="utf-8")
+    run = runbook.start("exec", path.name, "--run-id", "r1", "--detach", cwd=path.parent)
+    result = run.finish(timeout=100)
+    assert result.exit == 3, result
+    listed = runbook("due", "--list", cwd=path.parent).out
+    assert "message: r1/update/started/1" in listed and "to ops" in listed, listed
+    hook.status, before = 200, len(hook.posts)
+    assert runbook("due", cwd=path.parent).exit == 0
+    texts = [body["text"] for _, _, body in hook.posts[before:]]
+    assert texts[0] == "x: started by root.\nx" and texts[1].startswith("x: waits for people: ") and len(texts) == 2, texts
+    assert "message: " not in runbook("due", "--list", cwd=path.parent).out

@@ -356,3 +356,30 @@ def test_a_route_to_a_channel_without_its_secret_is_refused_before_anything_runs
                                               encoding="utf-8")
     assert ("option 'to': 'ops' leads to a channel that cannot be used: runbook.toml:4: channels.pager: key: environment variable NOT_SET_KEY is not set"
             in refused(runbook, path))
+
+
+def test_a_channel_that_does_not_exist_names_the_nearest_and_the_next_command(runbook, playbook):
+    path = playbook('local p = playbook "x" { summary = "x", updates = { to = "migraton" } }\nstep "a" { run = function() end }\n')
+    (path.parent / "runbook.toml").write_text('[channels.migration]\ntype = "bell"\n', encoding="utf-8")
+    assert ("error: playbook.lua:1: playbook \"x\": updates: option 'to': no channel 'migraton' (did you mean 'migration'?); "
+            "`runbook channels FILE` lists those of its runbook.toml" in refused(runbook, path))
+
+
+def test_a_step_in_doubt_is_critical_and_a_notice_ahead_is_scheduled(runbook, playbook, hook, statuspage):
+    text, env = settings(statuspage=statuspage)
+    path = playbook("""
+        local p = playbook "x" { summary = "x", updates = { to = "ops" }, needs = { files = { "./" } } }
+        notice "soon" { at = "T-1d", to = "status_page", text = "Maintenance tomorrow" }
+        step "a" { takes = "30m", undo = function() error "no way back" end, run = function() error "it broke" end }
+    """)
+    channels(path, hook, text + '[channels.ops]\ntype = "route"\ncritical = "migration"\n')
+    config = (path.parent / "runbook.toml")
+    config.write_text(re.sub(r'\[channels.status_page\]\ntype = "webhook".*?(?=\[)', "", config.read_text(encoding="utf-8"), flags=re.S), encoding="utf-8")
+    start = time.strftime("%Y-%m-%dT%H:%MZ", time.gmtime(time.time() + 86400 - 120))
+    result = runbook("exec", path.name, "--run-id", "r1", "--start", start, cwd=path.parent, env=env)
+    assert result.exit == 4, result
+    assert [body["level"] for _, _, body in hook.posts] == ["critical", "critical"]
+    assert hook.texts("/migration")[-1].startswith("x: waits for people: ")
+    incident = statuspage.incidents[0]
+    assert incident["status"] == "scheduled" and incident["scheduled_for"][:16] == start[:16]
+    assert incident["scheduled_until"] > incident["scheduled_for"]

@@ -38,7 +38,7 @@ function program.check_channels(add)
     if not entry then
       -- without a runbook.toml a plan can still be drawn, but nothing can be run
       add(at, ("%s: option '%s': no channel '%s'%s"):format(who, option, channel,
-        settings and host.did_you_mean(channel, known) or (": there is no runbook.toml beside the playbook that declares [channels.%s]"):format(
+        settings and host.did_you_mean(channel, known) .. "; `runbook channels FILE` lists those of its runbook.toml" or (": there is no runbook.toml beside the playbook that declares [channels.%s]"):format(
           channel:match "^[%w_-]+$" and channel or ('"%s"'):format(channel))), not begins and not settings)
     elseif begins then
       if entry.problem then add(at, ("%s: option '%s': %s"):format(who, option, entry.problem)) end

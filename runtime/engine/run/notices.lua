@@ -38,7 +38,7 @@ local function post(notice, at)
   local ok, text = host.try(text_of, notice)
   if not ok then text = nil end
   if text then -- queued before it counts as posted, so that a crash between the two loses nothing
-    engine.outbox.post({ key = key(notice), text = text, title = program.header().name, about = "notice", stage = "scheduled",
+    engine.outbox.post({ key = key(notice), text = text, title = program.header().name, about = "notice", stage = at < engine.time.T and "scheduled" or nil,
       data = { notice = notice.name, scheduled_for = host.iso(engine.time.T), scheduled_until = host.iso(engine.time.T + engine.updates.whole()) } }, program.list_of(notice.t.to))
   end
   host.append("notice.posted", "", { notice = notice.name, at = host.iso(at), why = text or "its text could not be read" })

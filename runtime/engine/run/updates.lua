@@ -129,7 +129,7 @@ local function channels(kind, beat)
   return list
 end
 
-local function post(kind, number, beat)
+local function post(kind, number, beat, level)
   local standing = M.standing()
   local texts, to = {}, {} -- in the order of the channels, those with the same text together
   for _, channel in ipairs(channels(kind, beat)) do
@@ -138,7 +138,7 @@ local function post(kind, number, beat)
     table.insert(to[text], channel)
   end
   for _, text in ipairs(texts) do
-    engine.outbox.post({ key = ("%s/update/%s/%s"):format(host.run_id(), kind, number), text = text, level = levels[kind] or of_colour[standing.colour], about = "update",
+    engine.outbox.post({ key = ("%s/update/%s/%s"):format(host.run_id(), kind, number), text = text, level = level or levels[kind] or of_colour[standing.colour], about = "update",
       stage = kind, settles = kind == "done" or kind == "rolled_back",
       data = { playbook = program.header().name, update = kind, progress = standing.progress, step = standing.step, status = standing.colour,
         next_checkpoint = standing.next_checkpoint } }, to[text])
@@ -195,7 +195,7 @@ function M.finish(outcome, why)
   if outcome == "succeeded" then post("done", 1)
   elseif outcome == "rolled_back" then post("rolled_back", 1)
   elseif outcome == "failed" then post("failed", 1)
-  else post("held", host.iso(host.now())) end
+  else post("held", host.iso(host.now()), false, outcome == "person_needed" and "critical" or nil) end
 end
 
 return M
