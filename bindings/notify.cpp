@@ -8,6 +8,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace runbook::bindings {
 namespace {
 
@@ -296,7 +298,7 @@ int start_deliver(lua_State* L) {
                            list](Cancel& cancel) {
             for (const std::string& channel : to) {
                 try {
-                    for (const auto& delivery : outbox->deliver({channel}, message, cancel))
+                    for (const auto& delivery : outbox->deliver({channel}, message, cancel, false))
                         list->push_back(to_value(delivery));
                 } catch (const Error& error) {
                     cancel.check("notify");

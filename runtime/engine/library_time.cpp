@@ -84,8 +84,8 @@ int host_settings_file(lua_State* L) {
     });
 }
 
-/// channels(): {name = {required, problem, leads_to, incidents, public}} of runbook.toml, console, and
-/// those that the playbook itself declared by now.
+/// channels(): {name = {required, problem, leads_to, incidents, public}} of runbook.toml, console,
+/// and those that the playbook itself declared by now.
 int host_channels(lua_State* L) {
     return guarded(L, [L] {
         Session& session = session_of(L);

@@ -156,9 +156,9 @@ class Outbox {
     /// Sends to each of the named channels, in their order, waiting for each one's turn and pace,
     /// and again after a failure that may pass. Throws `usage` for an unknown channel (before
     /// anything is sent, naming the nearest), `notify.failed` where a required channel failed
-    /// (after all were tried), `cancelled`, `timeout`.
+    /// (after all were tried; not unless `raise`), `cancelled`, `timeout`.
     std::vector<Delivery> deliver(const std::vector<std::string>& channels, const Message& message,
-                                  Cancel& cancel);
+                                  Cancel& cancel, bool raise = true);
     /// One attempt to send, or only to look, whatever the level. Throws as Sender::send().
     Receipt probe(const std::string& channel, const Message& message, Cancel& cancel);
     /// Why that channel's message is not there yet, as far as it was tried; empty: no failure.

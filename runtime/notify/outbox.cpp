@@ -203,7 +203,7 @@ void Outbox::attempt_all(Entry& entry, Message message, Delivery& delivery, Canc
 }
 
 std::vector<Delivery> Outbox::deliver(const std::vector<std::string>& channels,
-                                      const Message& given, Cancel& cancel) {
+                                      const Message& given, Cancel& cancel, bool raise) {
     const std::vector<std::string> names =
         route(channels,
               given.action.empty() || given.action == "trigger" ? given.level : Level::critical);
@@ -237,7 +237,7 @@ std::vector<Delivery> Outbox::deliver(const std::vector<std::string>& channels,
         if (!delivery.delivered && target->channel.required && failed.empty())
             failed = fmt::format("channel '{}': {}", delivery.channel, delivery.error);
     }
-    if (!failed.empty())
+    if (raise && !failed.empty())
         throw Error("notify.failed", failed, "the channel is declared as required");
     return outcome;
 }

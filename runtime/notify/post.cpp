@@ -8,6 +8,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace runbook::notify {
 
 std::string host_of(const std::string& url) {

@@ -6,6 +6,7 @@
 #include "runtime/notify/notify.h"
 #include "runtime/notify/post.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>

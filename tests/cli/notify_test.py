@@ -383,3 +383,13 @@ def test_a_step_in_doubt_is_critical_and_a_notice_ahead_is_scheduled(runbook, pl
     incident = statuspage.incidents[0]
     assert incident["status"] == "scheduled" and incident["scheduled_for"][:16] == start[:16]
     assert incident["scheduled_until"] > incident["scheduled_for"]
+
+
+def test_a_required_channel_that_fails_is_named_once(runbook, playbook, hook):
+    hook.status = 404
+    path = playbook('local p = playbook "x" { summary = "x", updates = { to = "ops" } }\nstep "a" { says = "done", run = function() end }\n')
+    (path.parent / "runbook.toml").write_text(f'[channels.ops]\ntype = "webhook"\nurl = "{hook.url}/ops"\nrequired = true\n', encoding="utf-8")
+    result = runbook("exec", path.name, "--output", "json", cwd=path.parent)
+    assert result.exit == 1, result
+    assert (f'step "a": channel "ops" (required): {hook.url} answered 404; nothing is there any more: check url of channels.ops in runbook.toml; '
+            "try it: runbook channels --test ops") in [e.get("why") for e in result.events()]

@@ -210,12 +210,10 @@ TEST_CASE("notify: send and channel", "[notify][bindings]") {
     const std::string refused = nobody.substr(0, nobody.size() - 1) +
                                 ": connection refused; try it: runbook channels --test gone";
     m.run("notify.channel('gone', { url = '" + nobody + "', attempts = 1 })");
-    CHECK(m.text("return notify.send('x', { to = 'gone' })[1].error") ==
-          refused);
+    CHECK(m.text("return notify.send('x', { to = 'gone' })[1].error") == refused);
     CHECK(m.host().events.back().first == "notify.failed");
     m.run("notify.channel('gone', { url = '" + nobody + "', attempts = 1, required = true })");
-    CHECK(m.error("notify.send('x', { to = 'gone' })") ==
-          "test.lua:1: channel 'gone': " + refused);
+    CHECK(m.error("notify.send('x', { to = 'gone' })") == "test.lua:1: channel 'gone': " + refused);
     CHECK(m.error("notify.send('x', { level = 'warn' })") == "test.lua:1: unknown level 'warn'");
     CHECK(m.error("notify.send('x', { action = 'trigerr' })") ==
           "test.lua:1: unknown action 'trigerr' (did you mean 'trigger'?)");

@@ -131,9 +131,8 @@ TEST_CASE("notify: what a channel cannot mean", "[notify]") {
     CHECK(mail("password", secret("mail-password")) ==
           "user is missing | user and password belong together");
     CHECK(mail("port", 70000) == "port: a number from 1 to 65535 expected");
-    CHECK(mail("security", "ssl") ==
-          "unknown security 'ssl' | known here: starttls, tls, "
-          "none");
+    CHECK(mail("security", "ssl") == "unknown security 'ssl' | known here: starttls, tls, "
+                                     "none");
     CHECK(problem("smtp", {{"host", "m"},
                            {"from", "a@x"},
                            {"to", "b@x"},
