@@ -226,3 +226,39 @@ def test_a_held_run_leaves_nothing_behind_that_due_would_not_send(runbook, playb
     texts = [body["text"] for _, _, body in hook.posts[before:]]
     assert texts[0] == "x: started by root.\nx" and texts[1].startswith("x: waits for people: ") and len(texts) == 2, texts
     assert "message: " not in runbook("due", "--list", cwd=path.parent).out
+
+
+def test_killed_at_every_write_of_the_journal_nothing_is_lost_or_doubled(runbook, playbook, statuspage, tmp_path):
+    keyed = Keyed(lambda number: None)
+    text, env = settings(statuspage=statuspage)
+    path = playbook("""
+        local p = playbook "x" { summary = "x", updates = { to = { "hook", "log" }, status_page = true } }
+        step "a" { says = "a is done", undo = keep "x", idempotent = true, run = function() end }
+        checkpoint "b" { run = function() return 1 end, pass = function(n) return n == 0 end, fail = { otherwise = tell "hook" } }
+    """)
+    (path.parent / "runbook.toml").write_text(text + f'[channels.hook]\ntype = "webhook"\nurl = "{keyed.url}/x"\n[channels.log]\ntype = "file"\npath = "told.log"\n',
+                                              encoding="utf-8")
+    crossings = tmp_path / "crossings"
+    assert runbook("exec", path.name, "--run-id", "whole", cwd=path.parent, env={**env, "RUNBOOK_FAILPOINT": f"count:{crossings}"}).exit == 0
+    total = len([line for line in crossings.read_text(encoding="utf-8").splitlines() if line.startswith("journal")])
+    assert total > 30, total
+    killed = 0
+    for n in range(1, total + 1, 1 if LONG else 2):
+        run = f"at-{n:03}"
+        result = runbook("exec", path.name, "--run-id", run, cwd=path.parent, env={**env, "RUNBOOK_FAILPOINT": f"all:{n}"})
+        assert result.exit in (-9, 0), result
+        killed += result.exit == -9
+        there = runbook("show", run, cwd=path.parent).exit == 0
+        words = ("resume", run) if there else ("exec", path.name, "--run-id", run)
+        again = runbook(*words, cwd=path.parent, env=env)
+        assert again.exit == 0 or "has ended already: succeeded" in again.err, (run, again)
+        told = [key for key in keyed.keys if key.startswith(f"{run}/")]
+        kinds = [key.split("/")[1] + "/" + key.split("/")[2] for key in told]
+        assert sorted(set(kinds)) == ["says/a", "tell/b", "update/done", "update/started"], (run, told)
+        assert kinds.count("says/a") == kinds.count("update/done") == kinds.count("update/started") == 1, (run, told)
+        lines = [line for line in (path.parent / "told.log").read_text(encoding="utf-8").splitlines() if f"[{run}/" in line]
+        assert [line.split("[", 1)[1].split("/")[1] for line in lines] == ["update", "says", "update"], (run, lines)
+        page = [one for one in statuspage.incidents if one["metadata"]["runbook"]["run"] == run]
+        assert [[update["status"] for update in reversed(one["incident_updates"])] for one in page] == [["in_progress", "completed"]], run
+    keyed.server.shutdown()
+    assert killed > total / 3, (killed, total)
