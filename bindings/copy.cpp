@@ -2,6 +2,7 @@
 // thread; the work runs on the pool, with sessions of its own.
 #include "bindings/copy.h"
 
+#include "bindings/copy_follow.h"
 #include "bindings/core/declare.h"
 #include "bindings/db.h"
 #include "bindings/db_fence.h"
@@ -379,6 +380,7 @@ void register_copy(vm::State& state, vm::Registry& registry) {
     register_looking(area);
     register_rules(area);
     register_ledger(area);
+    register_copy_follow(area);
 }
 
 } // namespace runbook::bindings

@@ -1514,6 +1514,76 @@ function copy.written_since(target, copied) end
 ---@return string[] names of the dropped tables
 function copy.discard(target) end
 
+---@class copy.follow_on.options
+---@field streams? integer parallel streams of the copy, 1 to 64 (default 4)
+---@field tables? string[] only these tables; `*` matches (default "all")
+---@field exclude? string[] tables left out on purpose
+---@field charset? string character set of the target (default utf8mb4)
+---@field collation? string collation of the target (default: the engine's exact one)
+---@field schema? string PostgreSQL schema (default public)
+---@field rate? number bytes a second of the copy (default: no limit)
+---@field max_wal? integer bytes of its log that the source may have to keep; beyond it slot and publication are dropped (default 10000000000)
+
+---Copies, and follows the source from the copy's snapshot on, beside everything else; copy.follow makes a step of it.
+---@param source connection a PostgreSQL connection with access write, as the role that owns the tables and may replicate
+---@param target connection a MySQL or MariaDB connection with access write
+---@param options? copy.follow_on.options what to copy, how, and how much the source may have to keep
+---@return table as from copy.database, where it copied; resumed: true where it had been copied before; follow: as from copy.follow_lag
+function copy.follow_on(source, target, options) end
+
+---Ends following for good: drops slot and publication at the source. What is in the target stays.
+---@param source connection a PostgreSQL connection with access write, as the role that owns the tables and may replicate
+---@param target connection a MySQL or MariaDB connection with access write
+---@return boolean whether there was a slot
+function copy.follow_off(source, target) end
+
+---What the ledger in the target says about following.
+---@param source connection a PostgreSQL connection
+---@param target connection a MySQL or MariaDB connection
+---@return string "on", "between" while it copies, "drained", or "off"
+function copy.follow_state(source, target) end
+
+---@class copy.follow_lag.options
+---@field streams? integer parallel streams of the copy, 1 to 64 (default 4)
+---@field tables? string[] only these tables; `*` matches (default "all")
+---@field exclude? string[] tables left out on purpose
+---@field charset? string character set of the target (default utf8mb4)
+---@field collation? string collation of the target (default: the engine's exact one)
+---@field schema? string PostgreSQL schema (default public)
+---@field rate? number bytes a second of the copy (default: no limit)
+---@field max_wal? integer bytes of its log that the source may have to keep; beyond it slot and publication are dropped (default 10000000000)
+
+---How far the target is behind, and what the source keeps for it. Goes on following where this process does not do so yet, as after a resume.
+---@param source connection a PostgreSQL connection with access write, as the role that owns the tables and may replicate
+---@param target connection a MySQL or MariaDB connection with access write
+---@param options? copy.follow_lag.options what to copy, how, and how much the source may have to keep
+---@return table {state, bytes, seconds, pending, transactions, changes, wal_kept, wal_limit, wal_bound, applied, source, slot, active}: bytes of the source's log and seconds that the target is behind, pending transactions, what was applied since the copy, bytes of the log that the slot keeps and may keep
+function copy.follow_lag(source, target, options) end
+
+---@class copy.follow_drain.options
+---@field streams? integer parallel streams of the copy, 1 to 64 (default 4)
+---@field tables? string[] only these tables; `*` matches (default "all")
+---@field exclude? string[] tables left out on purpose
+---@field charset? string character set of the target (default utf8mb4)
+---@field collation? string collation of the target (default: the engine's exact one)
+---@field schema? string PostgreSQL schema (default public)
+---@field rate? number bytes a second of the copy (default: no limit)
+---@field max_wal? integer bytes of its log that the source may have to keep; beyond it slot and publication are dropped (default 10000000000)
+
+---The end of following, when nobody writes to the source any more: applies the rest, proves that nothing followed and no writer is open, sets AUTO_INCREMENT by the sequences, drops slot and publication.
+---@param source connection a PostgreSQL connection with access write, as the role that owns the tables and may replicate
+---@param target connection a MySQL or MariaDB connection with access write
+---@param options? copy.follow_drain.options what to copy, how, and how much the source may have to keep
+---@return table as from copy.follow_lag, and {drained_transactions, drained_changes, numbered, drain_s, mark}: mark is for copy.written_since
+function copy.follow_drain(source, target, options) end
+
+---A toggle that copies and keeps the copy up to date, from the copy's own snapshot on, until the cut-over.
+---@param source connection a PostgreSQL connection with access write, as the role that owns the tables and may replicate
+---@param target connection a MySQL or MariaDB connection with access write
+---@param options? table see copy.follow_on
+---@return table {on, off, drain, state, lag}: on, off and drain are actions for steps; lag() is as from copy.follow_lag
+function copy.follow(source, target, options) end
+
 ---Digests, encodings and random values.
 ---@class cryptolib
 crypto = {}

@@ -84,6 +84,7 @@ int run_waive(const Context&, const Arguments&);
 int run_answer(const Context&, const Arguments&);
 int run_repl(const Context&, const Arguments&);
 int run_copy(const Context&, const Arguments&);
+int run_follow(const Context&, const Arguments&);
 int run_verify(const Context&, const Arguments&);
 int run_backup(const Context&, const Arguments&);
 int run_serve(const Context&, const Arguments&);

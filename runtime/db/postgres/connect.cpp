@@ -35,7 +35,8 @@ class Parameters {
             set("password", url.password->reveal());
         std::string mode = effective_sslmode(url);
         set("sslmode", mode);
-        for (const char* key : {"sslrootcert", "sslcert", "sslkey"})
+        // `replication` is never part of a URL that was given: the copy's follow sets it.
+        for (const char* key : {"sslrootcert", "sslcert", "sslkey", "replication"})
             if (auto given = url.options.find(key); given != url.options.end())
                 set(key, given->second);
         auto name = url.options.find("application_name");
@@ -155,6 +156,10 @@ void Session::open(const ConnectOptions& options, Cancel& cancel) {
 }
 
 void Session::prepare_session(Cancel& cancel) {
+    info_.flavour = Flavour::postgresql;
+    // A walsender takes single statements only, and answers nothing that has parameters.
+    if (url_.options.contains("replication"))
+        return;
     // UTC and ISO, so that text means the same on every host; row_security off, so that a policy
     // that would hide rows is an error; whole results are read, so plans are made for all rows.
     run("SELECT set_config('TimeZone','UTC',false), set_config('DateStyle','ISO, YMD',false), "
@@ -167,7 +172,6 @@ void Session::prepare_session(Cancel& cancel) {
     read_only_ = false;
     if (access_ == Access::read)
         set_read_only(true, cancel);
-    info_.flavour = Flavour::postgresql;
     Result version = run("SELECT current_setting('server_version')", nullptr, cancel);
     info_.version = PQgetvalue(version.get(), 0, 0);
     info_.version = info_.version.substr(0, info_.version.find(' '));

@@ -122,6 +122,8 @@ CopyResult copy_database(const db::Url& source, const db::Url& target, const Opt
     result.preflight_s = prepared.seconds;
 
     double loading = time::monotonic();
+    if (options.planned)
+        options.planned(prepared.plan, result.snapshot);
     if (options.on_begin)
         options.on_begin();
     begin(prepared, options, progress, cancel, result);

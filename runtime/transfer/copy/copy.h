@@ -18,6 +18,10 @@
 #include <string>
 #include <vector>
 
+namespace runbook::schema {
+struct Plan;
+}
+
 namespace runbook::copy {
 
 /// A write fence on the source, and a connection that may ask whether it holds.
@@ -57,7 +61,12 @@ struct Options {
     double lag_limit_s = 60;           ///< of the target's replicas, above it no chunk begins
     std::vector<db::Url> replicas;     ///< of the target; a PostgreSQL target knows its own
     std::function<void()> on_begin;    ///< called before the first change to the target
-    int load_limit = 0;                ///< others' active sessions at either end; 0: no limit
+    /// An exported snapshot of the source that is copied instead of a new one (PostgreSQL).
+    std::string snapshot;
+    /// Told the plan and the name of the snapshot that the streams read, after the preflight and
+    /// before a table is made.
+    std::function<void(const schema::Plan&, const std::string& snapshot)> planned;
+    int load_limit = 0; ///< others' active sessions at either end; 0: no limit
 };
 
 /// Something in the data or the schema that the target would change or refuse.

@@ -52,6 +52,7 @@ struct SourceOptions {
     catalog::Filter filter;
     db::Flavour target = db::Flavour::mysql;
     int streams = 1; ///< sessions to open at once, where each needs the snapshot from the start
+    std::string snapshot; ///< an exported one that is read instead of a new one; PostgreSQL
 };
 std::unique_ptr<Source> open_source(const db::Url& url, const SourceOptions& options,
                                     Cancel& cancel);

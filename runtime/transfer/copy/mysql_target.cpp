@@ -367,8 +367,8 @@ class MysqlTarget final : public Target {
         std::vector<std::string> names;
         for (const Map& row : db::fetch_all(
                  *connection_, "SELECT table_name AS name FROM information_schema.tables WHERE "
-                               "table_schema = DATABASE() AND table_name <> '_runbook_copy' "
-                               "ORDER BY table_name"))
+                               "table_schema = DATABASE() AND table_name NOT IN "
+                               "('_runbook_copy', '_runbook_follow') ORDER BY table_name"))
             names.push_back(row.text("name"));
         return names;
     }

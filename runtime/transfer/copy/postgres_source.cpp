@@ -28,7 +28,7 @@ constexpr std::int64_t most_parts = 512;
 
 // row_security = off makes a policy an error instead of half the rows. Without synchronised and
 // parallel scans a table is read in the order of its pages, which places are counted on.
-constexpr const char* settings =
+constexpr const char* settings_text =
     "SET datestyle = 'ISO, YMD'; SET intervalstyle = 'iso_8601'; SET TimeZone = 'UTC'; "
     "SET extra_float_digits = 3; SET bytea_output = 'hex'; SET row_security = off; "
     "SET statement_timeout = 0; SET lock_timeout = '60s'; "
@@ -42,8 +42,14 @@ std::unique_ptr<db::Connection> open_session(const db::Url& url, Cancel& cancel)
     options.access = db::Access::read;
     options.application_name = "runbook copy";
     auto connection = db::connect(url, options, cancel);
-    connection->script(settings, cancel);
+    connection->script(settings_text, cancel);
     return connection;
+}
+
+/// What follows BEGIN.
+std::string importing(const std::string& snapshot) {
+    return snapshot.empty() ? ""
+                            : "; SET TRANSACTION SNAPSHOT " + schema::standard_string(snapshot);
 }
 
 std::string qualified(const std::string& schema, const std::string& name) {
@@ -195,10 +201,8 @@ class PostgresSession final : public SourceSession {
     PostgresSession(const db::Url& url, const std::string& snapshot, Cancel& cancel)
         : connection_(open_session(url, cancel)) {
         try {
-            connection_->script("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; "
-                                "SET TRANSACTION SNAPSHOT " +
-                                    schema::standard_string(snapshot),
-                                cancel);
+            connection_->script(
+                "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" + importing(snapshot), cancel);
         } catch (const Error& error) {
             if (error.sqlstate() != "22023" && error.sqlstate() != "42704")
                 throw;
@@ -252,7 +256,9 @@ class PostgresSource final : public Source {
         for (int attempt = 1;; ++attempt) {
             database_ = catalog::read_catalog(*connection_, options.filter, cancel);
             std::set<std::string> locked = tables();
-            connection_->script("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", cancel);
+            connection_->script("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" +
+                                    importing(options.snapshot),
+                                cancel);
             check_rights(cancel);
             if (!locked.empty())
                 connection_->script("LOCK TABLE " + joined(locked) + " IN ACCESS SHARE MODE",
@@ -262,7 +268,7 @@ class PostgresSource final : public Source {
             if (tables() == locked)
                 break;
             connection_->rollback(cancel);
-            if (attempt == 5)
+            if (attempt == 5 || !options.snapshot.empty())
                 throw Error("copy.refused",
                             url_.masked() + ": tables are made and dropped faster than they can "
                                             "be locked",
@@ -496,6 +502,10 @@ class PostgresSource final : public Source {
 };
 
 } // namespace
+
+const char* postgres_settings() {
+    return settings_text;
+}
 
 std::unique_ptr<Source> open_postgres_source(const db::Url& url, const SourceOptions& options,
                                              Cancel& cancel) {

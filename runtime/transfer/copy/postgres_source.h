@@ -5,6 +5,9 @@
 
 namespace runbook::copy {
 
+/// How values are printed for the copy: SET statements. What follows the copy prints them so too.
+const char* postgres_settings();
+
 std::unique_ptr<Source> open_postgres_source(const db::Url& url, const SourceOptions& options,
                                              Cancel& cancel);
 

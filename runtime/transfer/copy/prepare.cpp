@@ -161,6 +161,7 @@ Prepared prepare(const db::Url& source, const db::Url& target, const Options& op
     for (const db::Url& replica : options.replicas)
         lag_s(*db::connect(replica, {}, cancel), cancel);
     source_options.streams = dry ? 1 : options.streams;
+    source_options.snapshot = options.snapshot;
     out.snapshot_at = time::monotonic();
     out.source = open_source(source, source_options, cancel);
     need_tables(source, out.source->database(), options);

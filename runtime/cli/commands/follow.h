@@ -1,0 +1,11 @@
+// The description of `runbook follow`, a part of the table of commands. Constant data.
+#pragma once
+
+#include "runtime/cli/command.h"
+
+namespace runbook::cli {
+
+/// With what the table's commands share: --output, and what is said of URLs.
+Command follow_command(const Option& output, std::string_view url_details);
+
+} // namespace runbook::cli
