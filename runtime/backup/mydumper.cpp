@@ -70,7 +70,7 @@ process::Result run_dumper(process::Command command, const std::string& what, co
     while (complaint.starts_with(':') || complaint.starts_with(' '))
         complaint.erase(0, 1);
     if (const std::size_t at = complaint.find(": ");
-        at != std::string::npos && at < 14 && complaint.find_first_not_of("0123456789:.") >= at)
+        at < 14 && complaint.find_first_not_of("0123456789:.") >= at)
         complaint.erase(0, at + 2); // the time
     const bool denied = complaint.find("Access denied for user") != std::string::npos;
     const bool away = complaint.find("Can't connect") != std::string::npos;

@@ -296,7 +296,7 @@ std::string Repository::digest(const std::string& id, const std::string& name,
         return hash.hex();
     });
     const process::Result result = run({"dump", id, "/" + name}, cancel, {}, true, ends[1]);
-    const std::string hex = reader.get();
+    std::string hex = reader.get();
     if (result.exit != 0)
         fail("reading back", result);
     return hex;
@@ -304,7 +304,8 @@ std::string Repository::digest(const std::string& id, const std::string& name,
 
 std::string Repository::add(const std::string& path, const Backup& backup, Cancel& cancel) const {
     const fs::path at(path);
-    const std::string name = at.filename().string(), place = place_of(name);
+    const std::string name = at.filename().string();
+    std::string place = place_of(name);
     std::vector<std::string> words = {"backup", "--json", "--quiet"};
     std::vector<std::string> tags = to_tags(backup, name);
     tags.front() = unproven;

@@ -52,8 +52,17 @@ void append_widened(Session& session, const std::vector<Grant>& grants) {
     append(session, event, data);
 }
 
+/// Four random digits a minute: where hundreds of runs begin in one, two may meet.
+std::string free_run_id(journal::Journal& journal) {
+    std::string id = new_run_id();
+    while (journal.find(id))
+        id = new_run_id();
+    return id;
+}
+
 void start(Session& session, const Map& plan) {
-    session.run = session.options.run_id.empty() ? new_run_id() : session.options.run_id;
+    session.run = session.options.run_id.empty() ? free_run_id(*session.journal)
+                                                 : session.options.run_id;
     journal::RunRecord record;
     record.run = session.run;
     record.playbook = plan.text("name");

@@ -1,7 +1,7 @@
 // MySQL and MariaDB into each other and into their own kind, on real servers: the source's own
 // statements, and values that are compared octet by octet.
 #include "tests/unit/catch.h"
-#include "tests/unit/copy_support.h"
+#include "tests/unit/copy_runs.h"
 
 #include "runtime/transfer/copy/copy.h"
 #include "runtime/transfer/verify/verify.h"
@@ -9,6 +9,8 @@
 #include <algorithm>
 
 using namespace runbook;
+using test::outcome;
+using test::run;
 
 namespace {
 
@@ -22,19 +24,6 @@ void on_all_pairs(Fn fn) {
             if (source.there() && target.there())
                 fn(source, target, from, to);
         }
-}
-
-copy::CopyResult run(const test::LabDatabase& source, const test::LabDatabase& target) {
-    Cancel cancel;
-    return copy::copy_database(source.url(), target.url(), {}, nullptr, cancel);
-}
-
-std::string outcome(const copy::CopyResult& result, const std::string& object,
-                    const std::string& kind) {
-    for (const copy::ReportEntry& entry : result.report)
-        if (entry.object == object && entry.kind == kind)
-            return entry.outcome + (entry.reason.empty() ? "" : ": " + entry.reason);
-    return "not in the report";
 }
 
 /// All rows as hexadecimal octets.

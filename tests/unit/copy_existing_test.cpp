@@ -1,12 +1,14 @@
 // Copies into tables that are there already, schema alone and data alone, on real servers.
 #include "tests/unit/catch.h"
-#include "tests/unit/copy_support.h"
+#include "tests/unit/copy_runs.h"
 
 #include "runtime/transfer/copy/copy.h"
 
 #include <algorithm>
 
 using namespace runbook;
+using test::outcome;
+using test::run;
 
 namespace {
 
@@ -21,12 +23,6 @@ void on_both(Fn fn) {
     }
 }
 
-copy::CopyResult run(const test::LabDatabase& source, const test::LabDatabase& target,
-                     const copy::Options& options = {}) {
-    Cancel cancel;
-    return copy::copy_database(source.url(), target.url(), options, nullptr, cancel);
-}
-
 std::vector<std::string> findings(const test::LabDatabase& source, const test::LabDatabase& target,
                                   const copy::Options& options = {}) {
     Cancel cancel;
@@ -35,14 +31,6 @@ std::vector<std::string> findings(const test::LabDatabase& source, const test::L
          copy::preflight(source.url(), target.url(), options, nullptr, cancel).findings)
         texts.push_back(finding.text());
     return texts;
-}
-
-std::string outcome(const std::vector<copy::ReportEntry>& report, const std::string& object,
-                    const std::string& kind) {
-    for (const copy::ReportEntry& entry : report)
-        if (entry.object == object && entry.kind == kind)
-            return entry.outcome + (entry.reason.empty() ? "" : ": " + entry.reason);
-    return "not in the report";
 }
 
 constexpr const char* shop = R"(

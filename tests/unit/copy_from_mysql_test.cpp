@@ -1,7 +1,7 @@
 // MySQL and MariaDB into PostgreSQL, on real servers: every type at its edges, what is found before
 // a row is written, and streams that share one snapshot.
 #include "tests/unit/catch.h"
-#include "tests/unit/copy_support.h"
+#include "tests/unit/copy_runs.h"
 
 #include "runtime/transfer/copy/copy.h"
 #include "runtime/transfer/verify/verify.h"
@@ -11,6 +11,9 @@
 #include <thread>
 
 using namespace runbook;
+using test::outcome;
+using test::refused;
+using test::run;
 
 namespace {
 
@@ -24,29 +27,6 @@ void from_both(Fn fn) {
         if (source.there() && target.there())
             fn(source, target, mariadb);
     }
-}
-
-copy::CopyResult run(const test::LabDatabase& source, const test::LabDatabase& target,
-                     const copy::Options& options = {}) {
-    Cancel cancel;
-    return copy::copy_database(source.url(), target.url(), options, nullptr, cancel);
-}
-
-std::string refused(const test::LabDatabase& source, const test::LabDatabase& target) {
-    try {
-        run(source, target);
-    } catch (const Error& error) {
-        return error.kind() + ": " + error.message();
-    }
-    return "copied";
-}
-
-std::string outcome(const copy::CopyResult& result, const std::string& object,
-                    const std::string& kind) {
-    for (const copy::ReportEntry& entry : result.report)
-        if (entry.object == object && entry.kind == kind)
-            return entry.outcome + (entry.reason.empty() ? "" : ": " + entry.reason);
-    return "not in the report";
 }
 
 void check_verified(const test::LabDatabase& source, const test::LabDatabase& target) {

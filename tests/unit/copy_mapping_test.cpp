@@ -1,7 +1,7 @@
 // The mapping from PostgreSQL row by row: what each type, key, default, check, index, comment and
 // name becomes on MySQL and on MariaDB, read from the target's own catalogue.
 #include "tests/unit/catch.h"
-#include "tests/unit/copy_support.h"
+#include "tests/unit/copy_runs.h"
 
 #include "runtime/transfer/copy/copy.h"
 #include "runtime/transfer/verify/verify.h"
@@ -9,40 +9,19 @@
 #include <fmt/format.h>
 
 using namespace runbook;
+using test::on_both;
+using test::outcome;
+using test::run;
 
 namespace {
 
-template <class Fn>
-void on_both(Fn fn) {
-    for (bool mariadb : {false, true}) {
-        INFO((mariadb ? "MariaDB" : "MySQL"));
-        test::PostgresDatabase source;
-        test::MysqlDatabase target(mariadb);
-        if (source.there() && target.there())
-            fn(source, target, mariadb);
-    }
-}
-
-copy::CopyResult run(const test::LabDatabase& source, const test::LabDatabase& target) {
-    Cancel cancel;
-    return copy::copy_database(source.url(), target.url(), {}, nullptr, cancel);
-}
-
-std::string refused(const test::LabDatabase& source, const test::LabDatabase& target) {
+std::string why_refused(const test::LabDatabase& source, const test::LabDatabase& target) {
     try {
         run(source, target);
     } catch (const Error& error) {
         return error.message();
     }
     return "copied";
-}
-
-std::string outcome(const std::vector<copy::ReportEntry>& report, const std::string& object,
-                    const std::string& kind) {
-    for (const copy::ReportEntry& entry : report)
-        if (entry.object == object && entry.kind == kind)
-            return entry.outcome + (entry.reason.empty() ? "" : ": " + entry.reason);
-    return "not in the report";
 }
 
 /// A type, and what stands there: the type and collation of MySQL, of MariaDB, and the report.
@@ -204,7 +183,7 @@ TEST_CASE("copy mapping: what has no counterpart is refused with its name",
         const std::string begin = "the source holds what the target cannot: ";
         auto says = [&](const std::string& sql, const std::string& message) {
             source.script("DROP SCHEMA public CASCADE; CREATE SCHEMA public;" + sql);
-            CHECK(refused(source, target) == begin + message);
+            CHECK(why_refused(source, target) == begin + message);
         };
         says(
             "CREATE TABLE t (a int, CONSTRAINT one EXCLUDE USING btree (a WITH =))",

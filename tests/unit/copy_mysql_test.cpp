@@ -1,53 +1,19 @@
 // PostgreSQL into MySQL and MariaDB, on real servers: every type at its edges, refusals before a
 // row is written, and what the ledger says.
 #include "tests/unit/catch.h"
-#include "tests/unit/copy_support.h"
+#include "tests/unit/copy_runs.h"
 
 #include "runtime/transfer/copy/copy.h"
 
 #include <algorithm>
 
 using namespace runbook;
+using test::on_both;
+using test::outcome;
+using test::refused;
+using test::run;
 
-namespace {
-
-/// Runs `fn(source, target)` against MySQL and against MariaDB.
-template <class Fn>
-void on_both(Fn fn) {
-    for (bool mariadb : {false, true}) {
-        INFO((mariadb ? "MariaDB" : "MySQL"));
-        test::PostgresDatabase source;
-        test::MysqlDatabase target(mariadb);
-        if (source.there() && target.there())
-            fn(source, target, mariadb);
-    }
-}
-
-copy::CopyResult run(const test::LabDatabase& source, const test::LabDatabase& target,
-                     copy::Options options = {}) {
-    Cancel cancel;
-    return copy::copy_database(source.url(), target.url(), options, nullptr, cancel);
-}
-
-std::string refused(const test::LabDatabase& source, const test::LabDatabase& target,
-                    copy::Options options = {}) {
-    try {
-        run(source, target, std::move(options));
-    } catch (const Error& error) {
-        return error.kind() + ": " + error.message();
-    }
-    return "copied";
-}
-
-std::string outcome(const std::vector<copy::ReportEntry>& report, const std::string& object,
-                    const std::string& kind) {
-    for (const copy::ReportEntry& entry : report)
-        if (entry.object == object && entry.kind == kind)
-            return entry.outcome + (entry.reason.empty() ? "" : ": " + entry.reason);
-    return "not in the report";
-}
-
-} // namespace
+namespace {} // namespace
 
 TEST_CASE("copy: every type arrives as it was", "[copy][lab]") {
     on_both([](auto& source, auto& target, bool mariadb) {

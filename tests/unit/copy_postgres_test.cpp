@@ -1,26 +1,15 @@
 // PostgreSQL into PostgreSQL: the same types, keys, constraints, partitions and sequences there.
 #include "tests/unit/catch.h"
-#include "tests/unit/copy_support.h"
+#include "tests/unit/copy_runs.h"
 
 #include "runtime/transfer/copy/copy.h"
 #include "runtime/transfer/verify/verify.h"
 
 using namespace runbook;
+using test::outcome;
+using test::run;
 
 namespace {
-
-copy::CopyResult run(const test::LabDatabase& source, const test::LabDatabase& target) {
-    Cancel cancel;
-    return copy::copy_database(source.url(), target.url(), {}, nullptr, cancel);
-}
-
-std::string outcome(const copy::CopyResult& result, const std::string& object,
-                    const std::string& kind) {
-    for (const copy::ReportEntry& entry : result.report)
-        if (entry.object == object && entry.kind == kind)
-            return entry.outcome + (entry.reason.empty() ? "" : ": " + entry.reason);
-    return "not in the report";
-}
 
 /// All that the catalogue says of tables, columns, constraints, indexes and sequences.
 std::string description(const test::LabDatabase& database) {

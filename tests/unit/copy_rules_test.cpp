@@ -1,7 +1,7 @@
 // Rules of a copy on real servers: every conversion that the mapping offers, judged by the target's
 // own SQL, then verified with the same rules; and what is refused, word for word.
 #include "tests/unit/catch.h"
-#include "tests/unit/copy_support.h"
+#include "tests/unit/copy_runs.h"
 
 #include "runtime/base/json.h"
 #include "runtime/transfer/copy/copy.h"
@@ -11,40 +11,17 @@
 #include <fmt/format.h>
 
 using namespace runbook;
+using test::on_both;
+using test::outcome;
+using test::refused;
+using test::run;
 
 namespace {
-
-template <class Fn>
-void on_both(Fn fn) {
-    for (bool mariadb : {false, true}) {
-        INFO((mariadb ? "MariaDB" : "MySQL"));
-        test::PostgresDatabase source;
-        test::MysqlDatabase target(mariadb);
-        if (source.there() && target.there())
-            fn(source, target, mariadb);
-    }
-}
 
 copy::Options with(const std::string& rules) {
     copy::Options options;
     options.rules = rules::parse(json::parse(rules));
     return options;
-}
-
-copy::CopyResult run(const test::LabDatabase& source, const test::LabDatabase& target,
-                     const copy::Options& options = {}) {
-    Cancel cancel;
-    return copy::copy_database(source.url(), target.url(), options, nullptr, cancel);
-}
-
-std::string refused(const test::LabDatabase& source, const test::LabDatabase& target,
-                    const copy::Options& options) {
-    try {
-        run(source, target, options);
-    } catch (const Error& error) {
-        return error.kind() + ": " + error.message();
-    }
-    return "copied";
 }
 
 std::string malformed(const std::string& rules) {
@@ -63,14 +40,6 @@ verify::Result verified(const test::LabDatabase& source, const test::LabDatabase
     options.rules = copied.rules;
     options.recheck_rounds = 0;
     return verify::verify_database(source.url(), target.url(), options, nullptr, cancel);
-}
-
-std::string outcome(const std::vector<copy::ReportEntry>& report, const std::string& object,
-                    const std::string& kind) {
-    for (const copy::ReportEntry& entry : report)
-        if (entry.object == object && entry.kind == kind)
-            return entry.outcome + (entry.reason.empty() ? "" : ": " + entry.reason);
-    return "not in the report";
 }
 
 /// A column of a type, its values, a rule, and what the target must have then.

@@ -1,6 +1,6 @@
 // PostgreSQL, MySQL and MariaDB into SQLite: every type as SQLite can keep it without a change.
 #include "tests/unit/catch.h"
-#include "tests/unit/copy_support.h"
+#include "tests/unit/copy_runs.h"
 
 #include "runtime/transfer/copy/copy.h"
 #include "runtime/transfer/verify/verify.h"
@@ -8,6 +8,7 @@
 #include <filesystem>
 
 using namespace runbook;
+using test::outcome;
 
 namespace {
 
@@ -28,14 +29,6 @@ struct SqliteFile {
 copy::CopyResult run(const db::Url& source, const SqliteFile& target) {
     Cancel cancel;
     return copy::copy_database(source, target.url(), {}, nullptr, cancel);
-}
-
-std::string outcome(const copy::CopyResult& result, const std::string& object,
-                    const std::string& kind) {
-    for (const copy::ReportEntry& entry : result.report)
-        if (entry.object == object && entry.kind == kind)
-            return entry.outcome + (entry.reason.empty() ? "" : ": " + entry.reason);
-    return "not in the report";
 }
 
 void check_verified(const db::Url& source, const SqliteFile& target) {

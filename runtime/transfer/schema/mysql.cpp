@@ -180,7 +180,7 @@ class Builder {
     void generated(const Column& column, TargetColumn& out) {
         const rules::ColumnDecision* decision = context_.rules->column(source_.name, column.name);
         if (!column.generated ||
-            (decision && (decision->transform.name.size() > 0 || decision->to.size() > 0)))
+            (decision && (!decision->transform.name.empty() || !decision->to.empty())))
             return;
         auto value = translate_value(source_, column.generation_expression, names_);
         if (!value) {

@@ -23,9 +23,8 @@ using catalog::Type;
 std::size_t behind_quoted(std::string_view text, std::size_t at) {
     const char quote = text[at];
     for (++at; at < text.size(); ++at) {
-        if (text[at] == '\\' && quote != '`')
-            ++at;
-        else if (text[at] == quote && at + 1 < text.size() && text[at + 1] == quote)
+        const bool escape = text[at] == '\\' && quote != '`';
+        if (escape || (text[at] == quote && at + 1 < text.size() && text[at + 1] == quote))
             ++at;
         else if (text[at] == quote)
             return at + 1;
