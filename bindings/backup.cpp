@@ -245,7 +245,7 @@ void register_repository(bind::Area& area, const KeysPtr& keys) {
                  "assert(vault:match '^restic:/' and vault:match '/vault$')")
         // Names only: whoever uses it is asked whether it may.
         .native([keys](bind::Call&, std::string location, RepositoryOptions options) {
-            const std::string name = backup::parse_place("restic:" + location).repository;
+            std::string name = backup::parse_place("restic:" + location).repository;
             backup::Credentials& known = (*keys)[name];
             known.password = options.password;
             known.env.clear();
