@@ -61,8 +61,8 @@ std::string free_run_id(journal::Journal& journal) {
 }
 
 void start(Session& session, const Map& plan) {
-    session.run = session.options.run_id.empty() ? free_run_id(*session.journal)
-                                                 : session.options.run_id;
+    session.run =
+        session.options.run_id.empty() ? free_run_id(*session.journal) : session.options.run_id;
     journal::RunRecord record;
     record.run = session.run;
     record.playbook = plan.text("name");
