@@ -76,6 +76,14 @@ constexpr const char* lag_doc =
     "behind, pending transactions, what was applied since the copy, bytes of the log that the slot "
     "keeps and may keep";
 
+/// What is written in a playbook, and what any two connections of another engine get.
+std::string example(const std::string& usage, const std::string& function) {
+    return "-- " + usage +
+           "\nlocal file = db.connect('sqlite:file.db', { access = 'write' })\n"
+           "local ok, why = pcall(copy." +
+           function + ", file, file)\nassert(not ok and why.kind == 'db.unsupported')";
+}
+
 } // namespace
 } // namespace runbook::bindings
 
@@ -114,7 +122,8 @@ void register_copy_follow(bind::Area& area) {
                           "copied before; follow: as from copy.follow_lag")
         .raises(kinds)
         .writes()
-        .example("-- local copied = copy.follow_on(p.source, p.target, { streams = 4 })")
+        .example(example("local copied = copy.follow_on(p.source, p.target, { streams = 4 })",
+                         "follow_on"))
         .native([](bind::Call& call, HandlePtr source, HandlePtr target,
                    FollowOptions options) -> bind::Job<Map> {
             need_both(source, target);
@@ -134,7 +143,7 @@ void register_copy_follow(bind::Area& area) {
         .returns("boolean", "whether there was a slot")
         .raises(kinds)
         .writes()
-        .example("-- copy.follow_off(p.source, p.target)")
+        .example(example("copy.follow_off(p.source, p.target)", "follow_off"))
         .native([](bind::Call&, HandlePtr source, HandlePtr target) -> bind::Job<bool> {
             need_both(source, target);
             return {[from = source->url(), to = target->url()](Cancel& cancel) {
@@ -148,7 +157,7 @@ void register_copy_follow(bind::Area& area) {
         .returns("string", "\"on\", \"between\" while it copies, \"drained\", or \"off\"")
         .raises(kinds)
         .reads()
-        .example("-- assert(copy.follow_state(p.source, p.target) == 'on')")
+        .example(example("assert(copy.follow_state(p.source, p.target) == 'on')", "follow_state"))
         .native([](bind::Call&, HandlePtr source, HandlePtr target) -> bind::Job<std::string> {
             return {[from = source->url(), to = target->url()](Cancel& cancel) -> std::string {
                 const std::string state = follow::status(from, to, {}, cancel).state;
@@ -167,7 +176,7 @@ void register_copy_follow(bind::Area& area) {
         .returns("table", lag_doc)
         .raises(kinds)
         .reads()
-        .example("-- assert(copy.follow_lag(p.source, p.target).seconds < 5)")
+        .example(example("assert(copy.follow_lag(p.source, p.target).seconds < 5)", "follow_lag"))
         .native([](bind::Call&, HandlePtr source, HandlePtr target,
                    FollowOptions options) -> bind::Job<Map> {
             need_both(source, target);
@@ -185,7 +194,7 @@ void register_copy_follow(bind::Area& area) {
                           "numbered, drain_s, mark}: mark is for copy.written_since")
         .raises(kinds)
         .writes()
-        .example("-- copy.follow_drain(p.source, p.target)")
+        .example(example("copy.follow_drain(p.source, p.target)", "follow_drain"))
         .native([](bind::Call& call, HandlePtr source, HandlePtr target,
                    FollowOptions options) -> bind::Job<Map> {
             need_both(source, target);

@@ -23,15 +23,19 @@ local function distance(a, b)
   return row[#b]
 end
 
--- Raises an error that names the nearest of what is known.
-function M.unknown_option(who, number, name, known)
+-- " (did you mean 'x'?)" with the nearest of the names that `known` has as keys, or nothing where none is near.
+function M.did_you_mean(name, known)
   local best, far = nil, math.huge
   for other in pairs(known) do
-    local d = distance(tostring(name), other)
+    local d = distance(name, other)
     if d < far or d == far and other < best then best, far = other, d end
   end
-  local near = best and far <= math.ceil(#tostring(name) / 3) and (" (did you mean '%s'?)"):format(best) or ""
-  M.fail(who, number, "options", ("unknown option '%s'%s"):format(tostring(name), near))
+  return best and far <= math.ceil(#name / 3) and (" (did you mean '%s'?)"):format(best) or ""
+end
+
+-- Raises an error that names the nearest of what is known.
+function M.unknown_option(who, number, name, known)
+  M.fail(who, number, "options", ("unknown option '%s'%s"):format(tostring(name), M.did_you_mean(tostring(name), known)))
 end
 
 return M

@@ -1,5 +1,6 @@
 -- What the samples of `watch` are: tables that are called like functions, and say what they are called and count in. A monitor
 -- checks its levels against the unit. A service is a table of samples: a name that it does not have is an error while the file loads.
+local arguments = require "arguments"
 local M = {}
 
 local none
@@ -22,39 +23,16 @@ function M.is(value) return type(value) == "table" and getmetatable(value) == Sa
 function none(kind, message, hint) error({ kind = "watch." .. kind, message = message, hint = hint }, 0) end
 M.none = none
 
-local function distance(a, b)
-  local row = {}
-  for j = 0, #b do row[j] = j end
-  for i = 1, #a do
-    local corner
-    corner, row[0] = row[0], i
-    for j = 1, #b do
-      local cost = a:byte(i) == b:byte(j) and corner or 1 + math.min(corner, row[j], row[j - 1])
-      corner, row[j] = row[j], cost
-    end
-  end
-  return row[#b]
-end
-
-local function names_of(members)
-  local names = {}
-  for name, value in pairs(members) do
-    if M.is(value) or type(value) == "function" then names[#names + 1] = name end
-  end
-  table.sort(names)
-  return names
-end
-
 -- A service of samples and functions; `what` is what it is called in errors.
 function M.service(what, members)
   return setmetatable(members, { __index = function(_, key)
     if type(key) ~= "string" or key:find "^__" or key == "methods" then return nil end
-    local names, best, far = names_of(members), nil, math.huge
-    for _, name in ipairs(names) do
-      local d = distance(key, name)
-      if d < far then best, far = name, d end
+    local known, names = {}, {}
+    for name, value in pairs(members) do
+      if M.is(value) or type(value) == "function" then known[name], names[#names + 1] = true, name end
     end
-    error({ kind = "argument", message = ("%s has no '%s'%s"):format(what, key, far <= math.ceil(#key / 3) and (" (did you mean '%s'?)"):format(best) or ""),
+    table.sort(names)
+    error({ kind = "argument", message = ("%s has no '%s'%s"):format(what, key, arguments.did_you_mean(key, known)),
       hint = "it has " .. table.concat(names, ", ") }, 0)
   end })
 end

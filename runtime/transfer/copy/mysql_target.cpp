@@ -4,6 +4,7 @@
 
 #include "runtime/base/error.h"
 #include "runtime/base/text.h"
+#include "runtime/transfer/copy/chunk.h"
 #include "runtime/transfer/copy/ledger.h"
 #include "runtime/transfer/copy/mysql_killer.h"
 #include "runtime/transfer/copy/mysql_load.h"
@@ -82,31 +83,12 @@ class MysqlSession final : public TargetSession {
     }
 
     void load(const Part& part, int chunk, Feed& feed, bool careful, Cancel& cancel) override {
-        Ledger ledger(*connection_);
-        auto rows = [&](Feed& from) {
-            load_data(*connection_, part.table->name, part.table->columns, from);
-        };
-        std::int64_t rejected = 0;
-        connection_->begin(cancel);
-        try {
-            ledger.begin_chunk(
-                run_, part, chunk, [&](const std::string& text) { feed.say(text); }, cancel);
-            if (careful)
-                rejected = rejects_.load(*connection_, run_, part, feed, rows, cancel);
-            else
-                rows(feed);
-            ledger.end_chunk(run_, part, chunk, feed, rejected, cancel);
-            connection_->commit(cancel);
-        } catch (const Error& error) {
-            roll_back();
-            rejects_.take_back(rejected);
-            if (!careful && rejects_.collects() && Rejects::is_of_rows(error))
-                throw RowsRefused{error.message()};
-            throw;
-        } catch (...) {
-            roll_back();
-            throw;
-        }
+        load_chunk(
+            *connection_, rejects_, run_, part, chunk, feed, careful,
+            [&](Feed& from) {
+                load_data(*connection_, part.table->name, part.table->columns, from);
+            },
+            cancel);
     }
     void finish(const schema::TargetTable& table, const std::string& kind, int number,
                 const std::string& sql, bool begun, Cancel& cancel) override {
@@ -156,16 +138,6 @@ class MysqlSession final : public TargetSession {
                 return false;
         }
         return !names.empty();
-    }
-
-    void roll_back() noexcept {
-        try {
-            Cancel unstoppable;
-            if (connection_->alive())
-                connection_->rollback(unstoppable);
-        } catch (const std::exception&) {
-            // The session is lost: the server rolls back by itself.
-        }
     }
 
     std::unique_ptr<db::Connection> connection_;

@@ -20,6 +20,7 @@
 namespace runbook::copy {
 namespace {
 
+using schema::qualified;
 using schema::standard_name;
 
 constexpr std::int64_t split_pages = 4096;       ///< 32 MB: below it a table is one part
@@ -50,10 +51,6 @@ std::unique_ptr<db::Connection> open_session(const db::Url& url, Cancel& cancel)
 std::string importing(const std::string& snapshot) {
     return snapshot.empty() ? ""
                             : "; SET TRANSACTION SNAPSHOT " + schema::standard_string(snapshot);
-}
-
-std::string qualified(const std::string& schema, const std::string& name) {
-    return standard_name(schema) + "." + standard_name(name);
 }
 
 Error failure(db::Connection& connection, PGconn* raw, const PGresult* result) {

@@ -5,6 +5,7 @@
 #include "runtime/base/error.h"
 #include "runtime/base/text.h"
 #include "runtime/db/ask.h"
+#include "runtime/transfer/copy/chunk.h"
 #include "runtime/transfer/copy/ledger.h"
 #include "runtime/transfer/copy/not_empty.h"
 #include "runtime/transfer/copy/rejects.h"
@@ -143,29 +144,9 @@ class PostgresTargetSession final : public TargetSession {
     ~PostgresTargetSession() override { PQfreeCancel(handle_); }
 
     void load(const Part& part, int chunk, Feed& feed, bool careful, Cancel& cancel) override {
-        Ledger ledger(*connection_);
-        auto rows = [&](Feed& from) { copy_in(part, from); };
-        std::int64_t rejected = 0;
-        connection_->begin(cancel);
-        try {
-            ledger.begin_chunk(
-                run_, part, chunk, [&](const std::string& text) { feed.say(text); }, cancel);
-            if (careful)
-                rejected = rejects_.load(*connection_, run_, part, feed, rows, cancel);
-            else
-                rows(feed);
-            ledger.end_chunk(run_, part, chunk, feed, rejected, cancel);
-            connection_->commit(cancel);
-        } catch (const Error& error) {
-            roll_back();
-            rejects_.take_back(rejected);
-            if (!careful && rejects_.collects() && Rejects::is_of_rows(error))
-                throw RowsRefused{error.message()};
-            throw;
-        } catch (...) {
-            roll_back();
-            throw;
-        }
+        load_chunk(
+            *connection_, rejects_, run_, part, chunk, feed, careful,
+            [&](Feed& from) { copy_in(part, from); }, cancel);
     }
     // The row in the ledger and what it tells of are one transaction.
     void finish(const schema::TargetTable& table, const std::string& kind, int number,
@@ -178,7 +159,7 @@ class PostgresTargetSession final : public TargetSession {
             ledger.object(run_, kind, table.name, "done", cancel, number);
             connection_->commit(cancel);
         } catch (const Error& error) {
-            roll_back();
+            roll_back(*connection_);
             throw Error(error.kind(), kind + " of " + table.name + ": " + error.message(),
                         error.hint(), error.sqlstate());
         }
@@ -199,15 +180,6 @@ class PostgresTargetSession final : public TargetSession {
         if (taken != feed.rows())
             throw Error("copy.mismatch", fmt::format("{}: {} rows sent, the server counted {}",
                                                      part.table->name, feed.rows(), taken));
-    }
-    void roll_back() noexcept {
-        try {
-            Cancel unstoppable;
-            if (connection_->alive())
-                connection_->rollback(unstoppable);
-        } catch (const std::exception&) {
-            // The session is lost: the server rolls back by itself.
-        }
     }
     std::unique_ptr<db::Connection> connection_;
     std::string run_;

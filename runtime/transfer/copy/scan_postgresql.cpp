@@ -63,7 +63,7 @@ class Scanner {
 
     static std::string rows_of(const Table& table) {
         return (table.kind == catalog::TableKind::partitioned ? "" : "ONLY ") +
-               standard_name(table.schema) + "." + standard_name(table.name);
+               schema::qualified(table.schema, table.name);
     }
     /// The table with its filter: FROM and WHERE.
     std::string from(const Table& table) const {

@@ -17,16 +17,13 @@ namespace {
 
 using catalog::each_row;
 using catalog::Row;
+using schema::qualified;
 using schema::standard_name;
 using schema::standard_string;
 
 Lsn lsn_of(const Row& row, const char* name) {
     std::string text = row.text(name);
     return text.empty() ? 0 : parse_lsn(text);
-}
-
-std::string qualified(const std::string& schema, const std::string& name) {
-    return standard_name(schema) + "." + standard_name(name);
 }
 
 bool is_followed(const catalog::Table& table) {

@@ -84,6 +84,10 @@ std::string standard_name(std::string_view name) {
     return quoted(name, '"', false);
 }
 
+std::string qualified(std::string_view schema, std::string_view name) {
+    return standard_name(schema) + "." + standard_name(name);
+}
+
 std::string mysql_string(std::string_view text) {
     return quoted(text, '\'', true);
 }

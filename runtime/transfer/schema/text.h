@@ -12,9 +12,10 @@
 
 namespace runbook::schema {
 
-std::string mysql_name(std::string_view name);    ///< `a``b`
-std::string standard_name(std::string_view name); ///< "a""b"
-std::string mysql_string(std::string_view text);  ///< 'it''s \\ there'
+std::string mysql_name(std::string_view name);                         ///< `a``b`
+std::string standard_name(std::string_view name);                      ///< "a""b"
+std::string qualified(std::string_view schema, std::string_view name); ///< "a"."b"
+std::string mysql_string(std::string_view text);                       ///< 'it''s \\ there'
 std::string standard_string(std::string_view text);
 
 /// At most `limit` characters: a longer name is cut and ends in eight hexadecimal digits of its
